@@ -1,0 +1,44 @@
+import type { KeyKind, KeyOptions, Permission, ProjectKey } from './model.ts'
+
+declare const granted: unique symbol
+
+/**
+ * What an authenticated key may do in one project. Only `Registry.authenticate` and tests make one (through
+ * `grantOf`), and the query compiler takes nothing else: without a grant there is no SQL.
+ */
+export interface Grant {
+  readonly [granted]: true
+  readonly projectId: string
+  /** The key's id, safe to log. */
+  readonly keyId: string
+  readonly kind: KeyKind
+  readonly permitted: ReadonlySet<Permission>
+  readonly options: KeyOptions
+}
+
+const NO_OPTIONS: KeyOptions = {
+  writes: null,
+  queries: null,
+  saved_queries: null,
+  cached_queries: null,
+  datasets: null,
+}
+
+const ALL_READS: readonly Permission[] = ['queries', 'saved_queries', 'cached_queries', 'datasets', 'schema']
+
+const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permission>>> = {
+  master: new Set<Permission>(['writes', ...ALL_READS, 'query_definition']),
+  read: new Set(ALL_READS),
+  write: new Set<Permission>(['writes']),
+}
+
+/** The grant of a key that has been checked to be the one presented, and active. */
+export function grantOf(key: ProjectKey): Grant {
+  return {
+    projectId: key.projectId,
+    keyId: key.id,
+    kind: key.kind,
+    permitted: key.kind === 'access' ? new Set(key.permitted) : PERMITTED[key.kind],
+    options: key.kind === 'access' ? key.options : NO_OPTIONS,
+  } as Grant
+}

@@ -1,0 +1,50 @@
+/**
+ * What the control topic holds, decoded. Everything here is immutable: a change is a new record.
+ */
+
+export type KeyKind = 'master' | 'read' | 'write' | 'access'
+
+/** Of an access key, in the words of the Keen 3.0 API. */
+export const PERMISSIONS = [
+  'writes',
+  'queries',
+  'saved_queries',
+  'cached_queries',
+  'datasets',
+  'schema',
+  'query_definition',
+] as const
+export type Permission = (typeof PERMISSIONS)[number]
+
+/** As the API takes and gives it; groups that are not set are null. Filters are in the query language's JSON form, already checked. */
+export interface KeyOptions {
+  readonly writes: { readonly autofill?: Readonly<Record<string, unknown>> | null } | null
+  readonly queries: { readonly filters?: readonly unknown[] | null } | null
+  readonly saved_queries: Readonly<Record<string, unknown>> | null
+  readonly cached_queries: Readonly<Record<string, unknown>> | null
+  readonly datasets: Readonly<Record<string, unknown>> | null
+}
+
+export interface Project {
+  readonly id: string
+  readonly organizationId: string
+  readonly name: string
+  readonly isActive: boolean
+  readonly users: readonly { readonly email: string }[]
+  readonly preferences: Readonly<Record<string, unknown>>
+  readonly createdAtMs: number
+}
+
+export interface ProjectKey {
+  /** Ours, safe to log. Never the secret. */
+  readonly id: string
+  readonly projectId: string
+  readonly kind: KeyKind
+  /** The key itself; encrypted in the log, in clear only in memory. 64 upper-case hex characters. */
+  readonly secret: string
+  readonly name: string
+  readonly isActive: boolean
+  readonly permitted: readonly Permission[]
+  readonly options: KeyOptions
+  readonly createdAtMs: number
+}
