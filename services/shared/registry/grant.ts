@@ -42,3 +42,12 @@ export function grantOf(key: ProjectKey): Grant {
     options: key.kind === 'access' ? key.options : NO_OPTIONS,
   } as Grant
 }
+
+/** What services ask of the registry for every request; costs no I/O. */
+export interface Authenticator {
+  /**
+   * Throws ResourceNotFoundError when the project is not there (looked at before the key, as SDKs expect), and
+   * InvalidApiKeyError when the key is missing, unknown, revoked, or another project's.
+   */
+  authenticate(projectId: string, presentedKey: string | undefined): Grant
+}
