@@ -1,4 +1,3 @@
-import { AppError } from '../../services/shared/errors.ts'
 import type { EventLog, LogMessage, LogRecord } from '../../services/shared/log/port.ts'
 
 interface Follower {
@@ -77,24 +76,5 @@ export function memoryLog(): MemoryLog {
       for (const { fail } of followers) fail(error)
       followers.clear()
     },
-  }
-}
-
-/** For what needs the whole port but uses these two. */
-export function asEventLog(log: MemoryLog): EventLog {
-  const unused = async (): Promise<never> => {
-    throw new AppError('LOG_REJECTED', 'the log in memory only appends and is followed')
-  }
-  return {
-    kind: 'lmdb',
-    ensureTopics: unused,
-    describe: unused,
-    ends: unused,
-    append: (topic, messages) => log.append(topic, messages),
-    follow: (topic, apply, signal) => log.follow(topic, apply, signal),
-    consume: unused,
-    committed: unused,
-    async ping() {},
-    async close() {},
   }
 }

@@ -23,7 +23,11 @@ interface Waiter {
 }
 
 /** Hands every record of the topic to `apply`, in order; `apply` must not throw. */
-export function startFollowing(log: EventLog, topic: string, apply: (record: LogRecord) => void): Following {
+export function startFollowing(
+  log: Pick<EventLog, 'follow'>,
+  topic: string,
+  apply: (record: LogRecord) => void,
+): Following {
   const stopping = new AbortController()
   const failed = new AbortController()
   const waiters = new Set<Waiter>()

@@ -21,7 +21,7 @@ export interface RegistryLogger {
 }
 
 export interface RegistryOptions {
-  readonly log: EventLog
+  readonly log: Pick<EventLog, 'append' | 'follow'>
   /** The deployment's: what keys are sealed and looked up with. At least 16 characters; the same in every process, for ever. */
   readonly secret: string
   /** The deployment's one organization and its key. */

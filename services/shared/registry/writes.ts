@@ -2,15 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { AppError } from '../errors.ts'
 import type { LogMessage } from '../log/port.ts'
 import { NO_OPTIONS, PREDEFINED_PERMISSIONS } from './grant.ts'
-import type { KeyKind, Project, ProjectKey } from './model.ts'
+import type { Project, ProjectKey } from './model.ts'
 import { keyDeletion, keyMessage, projectDeletion, projectMessage } from './records.ts'
 import type { Seal } from './seal.ts'
 import type { RegistryState } from './state.ts'
 import { Turns } from './turns.ts'
-
-export type PredefinedKind = Exclude<KeyKind, 'access'>
-export type ProjectFields = Pick<Project, 'name' | 'users' | 'preferences'>
-export type KeyFields = Pick<ProjectKey, 'name' | 'isActive' | 'permitted' | 'options'>
+import type { KeyFields, PredefinedKind, ProjectFields } from './types.ts'
 
 /**
  * Each resolves once this process's own registry has the change. All reject with ResourceNotFoundError when what they
