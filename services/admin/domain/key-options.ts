@@ -124,7 +124,10 @@ function checkPropertyNames(value: unknown, field: string): void {
   } else if (isObject(value)) {
     for (const [name, child] of Object.entries(value)) {
       if (name === '' || name.length > PROPERTY_CHARS_MAX || name.includes('.')) {
-        throw wrong(field, `has a property name that is empty, longer than ${PROPERTY_CHARS_MAX} characters or has a "." in it`)
+        throw wrong(
+          field,
+          `has a property name that is empty, longer than ${PROPERTY_CHARS_MAX} characters or has a "." in it`,
+        )
       }
       checkPropertyNames(child, `${field}.${name}`)
     }

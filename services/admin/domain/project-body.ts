@@ -1,5 +1,14 @@
 import type { ProjectFields } from '../../shared/registry/types.ts'
-import { isObject, missing, requireArray, requireJson, requireObject, requireText, wrong, type JsonObject } from './fields.ts'
+import {
+  isObject,
+  missing,
+  requireArray,
+  requireJson,
+  requireObject,
+  requireText,
+  wrong,
+  type JsonObject,
+} from './fields.ts'
 
 const NAME_CHARS_MAX = 256
 const USERS_MAX = 1_000
