@@ -1,6 +1,6 @@
 import { Registry as MetricsRegistry } from 'prom-client'
 import { openRegistry, type Registry, type RegistryLimits } from '../../services/shared/registry/registry.ts'
-import { DEPLOYMENT } from './deployment-secrets.ts'
+import { DEPLOYMENT } from './api.ts'
 import { memoryLog, type MemoryLog } from './memory-log.ts'
 
 export interface OpenedRegistry {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
 import type { Registry } from '../../../services/shared/registry/registry.ts'
-import { DEPLOYMENT } from '../../support/deployment-secrets.ts'
+import { DEPLOYMENT } from '../../support/api.ts'
 import { memoryLog } from '../../support/memory-log.ts'
 import { contents, openTestRegistry } from '../../support/open-registry.ts'
 
