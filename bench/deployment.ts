@@ -39,7 +39,7 @@ export async function openBenchDeployment(options: { readonly kafka: boolean }):
     if ('unavailable' in clickhouse) throw new Error(clickhouse.unavailable)
     stack.defer(async () => await clickhouse.stop())
     const deployment = await openDeployment({ brokers: kafka.brokers, clickhouseUrl: clickhouse.url })
-    stack.defer(async () => await deployment.close())
+    stack.defer(async () => deployment.close())
     const admin = await deployment.start('admin')
     project = await deployment.project(admin.url)
     const [ingest, loader, query] = await Promise.all([
@@ -52,7 +52,7 @@ export async function openBenchDeployment(options: { readonly kafka: boolean }):
     queryUrl = query.url
   } else {
     const folder = await mkdtemp(join(tmpdir(), 'tributary-bench-'))
-    stack.defer(async () => await rm(folder, { recursive: true, force: true }))
+    stack.defer(async () => rm(folder, { recursive: true, force: true }))
     const all = await startService('all', {
       env: { ...deploymentEnv(DEPLOYMENT), TRIBUTARY_DATA_DIR: folder, TRIBUTARY_LOG_LEVEL: 'warn' },
     })
@@ -67,7 +67,7 @@ export async function openBenchDeployment(options: { readonly kafka: boolean }):
     ingestUrl,
     queryUrl,
     project,
-    residentMiB: async () => await residentMiB(services),
-    [Symbol.asyncDispose]: async () => await open.disposeAsync(),
+    residentMiB: async () => residentMiB(services),
+    [Symbol.asyncDispose]: async () => open.disposeAsync(),
   }
 }

@@ -39,7 +39,7 @@ const record = async (key: string, body: unknown): Promise<{ status: number; bod
   return sent
 }
 const asked = async (key: string, analysis: string, more: Record<string, unknown>): Promise<unknown> =>
-  await ask(query.url, project.id, key, analysis, { timeframe: ALL_TIME, ...more })
+  ask(query.url, project.id, key, analysis, { timeframe: ALL_TIME, ...more })
 
 test('an event sent with a write key is counted under a read key', async () => {
   const { status, body } = await record(project.write, { visits: [{ page: '/a' }, { page: '/b' }] })
@@ -90,7 +90,7 @@ test('what was received is stored, refused, dropped as a repeat or dead-lettered
     }
   }
   const settled = async (): ReturnType<typeof metrics> =>
-    await eventually('nothing is in flight', async () => {
+    eventually('nothing is in flight', async () => {
       const now = await metrics()
       const sum = Object.values(now.stopped).reduce((a, b) => a + b, 0)
       return sum >= now.received && now.lag === 0 ? now : undefined
@@ -147,9 +147,8 @@ test('a repeat is dropped also after the loader was started anew', async () => {
 
 test('SIGTERM drains: what was acknowledged before it is there, and the process ends with 0', async () => {
   const events = `${ingest.url}/3.0/projects/${project.id}/events`
-  const sends = Array.from(
-    { length: 20 },
-    async (_, n) => await call('POST', events, { key: project.write, body: { drained: [{ n }] } }),
+  const sends = Array.from({ length: 20 }, async (_, n) =>
+    call('POST', events, { key: project.write, body: { drained: [{ n }] } }),
   )
   await sends[0]
   const stopped = ingest.stop()

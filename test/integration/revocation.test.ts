@@ -48,7 +48,7 @@ test(`a key revoked through one process is refused by all three within a second,
     expect(made.status).toBe(201)
     const { key } = made.body as { key: string }
     for (const [name, taken] of Object.entries(takenBy)) {
-      await eventually(`${name} takes the new key`, async () => await taken(key), 10_000)
+      await eventually(`${name} takes the new key`, async () => taken(key), 10_000)
     }
     const revoked = await call('POST', `${keys}/${key}/revoke`, { key: project.master, body: '' })
     expect(revoked.status).toBe(200)

@@ -57,7 +57,7 @@ export async function openDeployment(options: DeploymentOptions): Promise<Deploy
     start: async (command, extra = {}) => keep(await startService(command, { env: { ...env, ...extra } })),
     restart: async (old, extra = {}) =>
       keep(await startService(old.command, { env: { ...env, ...extra }, port: Number(new URL(old.url).port) })),
-    project: async (adminUrl, title = 'test') => await createProject(adminUrl, DEPLOYMENT, title),
+    project: async (adminUrl, title = 'test') => createProject(adminUrl, DEPLOYMENT, title),
     close: async () => {
       await Promise.all(
         [...running].map(async (service) => {

@@ -112,7 +112,7 @@ export async function launchService(command: string, options: StartOptions): Pro
     exited,
     stop: async () => {
       child.kill('SIGTERM')
-      return await exited
+      return exited
     },
     kill: async () => {
       child.kill('SIGKILL')
