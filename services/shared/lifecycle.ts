@@ -45,6 +45,7 @@ export async function live(options: LifeOptions, start: (life: Life) => Promise<
   const stop = new AbortController()
   const ended = Promise.withResolvers<number>()
   const opened = new AsyncDisposableStack()
+  let failed = false
 
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stop.signal.aborted) {
@@ -66,7 +67,6 @@ export async function live(options: LifeOptions, start: (life: Life) => Promise<
     ended.resolve(1)
     failed = true
   }
-  let failed = false
 
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
