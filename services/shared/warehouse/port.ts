@@ -24,6 +24,8 @@ export interface ReadRequest {
   /** Unique; the query runs under this id and is killed when `signal` aborts. */
   readonly queryId: string
   readonly signal: AbortSignal
+  /** `load`: a worker's own look-up, which does not wait behind questions. Default `ask`. */
+  readonly lane?: 'ask' | 'load'
 }
 
 export interface ReadResult {
@@ -54,10 +56,15 @@ export interface Warehouse {
   command(sql: string, params?: QueryParams): Promise<void>
   /**
    * Resolves once the rows are durable in the table, exactly once for a token. Rejects with WAREHOUSE_UNAVAILABLE when
-   * the answer is unknown or a retry may help, WAREHOUSE_REJECTED when these rows will never be taken.
+   * the answer is unknown or a retry may help, WAREHOUSE_REJECTED when these rows will never be taken, and the signal's
+   * reason when that aborted (the rows may be in the table then).
    */
   insert(request: InsertRequest): Promise<void>
-  /** A read under limits, answered whole. Rejects with AppErrors whose messages never contain SQL. */
+  /**
+   * A read under limits, answered whole. Rejects with AppErrors whose messages never contain SQL, or with the signal's
+   * reason when that aborted: WAREHOUSE_UNAVAILABLE, QueryTimeoutError, QueryTooLargeError, or WAREHOUSE_REJECTED for a
+   * statement that the server does not take.
+   */
   read(request: ReadRequest): Promise<ReadResult>
   /** The same, streamed as bytes in a ClickHouse output format; memory stays flat whatever the size. */
   stream(request: ReadRequest & { readonly format: string }): Promise<Readable>
