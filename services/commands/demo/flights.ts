@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { zstdDecompressSync } from 'node:zlib'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparquet'
 import { AppError } from '../../shared/errors.ts'
@@ -26,8 +26,8 @@ interface Row {
 
 export function flightsFile(): string {
   try {
-    // The package's entry is not its folder; its package.json is found without running anything.
-    return join(dirname(createRequire(import.meta.url).resolve('vega-datasets/package.json')), 'data/flights-3m.parquet')
+    // The package exports its entry alone, `build/index.js`; the data is beside that folder.
+    return join(dirname(fileURLToPath(import.meta.resolve('vega-datasets'))), '../data/flights-3m.parquet')
   } catch (error) {
     throw new AppError('CONFIG_INVALID', 'The package vega-datasets, with the flights, is missing. Run `npm install`.', {
       cause: error,
