@@ -50,8 +50,7 @@ Examples:
 async function runDemo(options: DemoOptions): Promise<void> {
   const config = loadConfig(process.env, process.cwd())
   const { id, key } = config.organization
-  const organization =
-    id !== undefined && key !== undefined ? { id, key } : await readOrganization(config.dataDir)
+  const organization = id !== undefined && key !== undefined ? { id, key } : await readOrganization(config.dataDir)
   const { port } = config.server
   const host = reachable(config.server.host)
   const url = options.url ?? `http://${host}:${port}`
@@ -150,7 +149,9 @@ async function importFlights(url: string, project: DemoProject, options: DemoOpt
   })
   progress.stop()
   const seconds = (performance.now() - startedAt) / 1_000
-  say(`${format(done.stored)} events in ${seconds.toFixed(1)} s: ${format(Math.round(done.stored / seconds))} events/s.`)
+  say(
+    `${format(done.stored)} events in ${seconds.toFixed(1)} s: ${format(Math.round(done.stored / seconds))} events/s.`,
+  )
   if (done.refused > 0) throw new AppError('InvalidEventError', `The server refused ${format(done.refused)} flights.`)
   return done.stored
 }

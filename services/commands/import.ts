@@ -37,7 +37,10 @@ export function importCommand(): Command {
     .description('send a file of JSON lines (or its gzip) into a collection, through the HTTP API')
     .argument('<file>', 'one JSON object a line, plain or gzip; - reads standard input')
     .addOption(
-      new Option('--url <url>', 'of the server').default('http://127.0.0.1:8080').env('TRIBUTARY_URL').argParser(serverUrl),
+      new Option('--url <url>', 'of the server')
+        .default('http://127.0.0.1:8080')
+        .env('TRIBUTARY_URL')
+        .argParser(serverUrl),
     )
     .addOption(new Option('--project <id>', 'id of the project').makeOptionMandatory())
     .addOption(
@@ -49,10 +52,18 @@ export function importCommand(): Command {
     .option('--batch <lines>', 'lines a request', positiveInteger(10_000), 1_000)
     .option('--batch-bytes <bytes>', 'bytes a request', positiveInteger(256 * 1_048_576), 4 * 1_048_576)
     .option('--concurrency <requests>', 'requests under way at a time', positiveInteger(64), 4)
-    .option('--patience <seconds>', 'how long to go on trying while the server is away or busy', positiveInteger(86_400), 300)
+    .option(
+      '--patience <seconds>',
+      'how long to go on trying while the server is away or busy',
+      positiveInteger(86_400),
+      300,
+    )
     .option('--timestamp-property <name>', 'property to move to keen.timestamp (ISO 8601, or seconds or ms since 1970)')
     .option('--resume <path>', 'file that keeps how far the import is (default: FILE.import.json; for - only if given)')
-    .option('--errors <path>', 'file for the lines that were refused (default: FILE.errors.jsonl, or import.errors.jsonl)')
+    .option(
+      '--errors <path>',
+      'file for the lines that were refused (default: FILE.errors.jsonl, or import.errors.jsonl)',
+    )
     .option('--restart', 'forget an earlier run of this import and send everything anew', false)
     .addHelpText(
       'after',
@@ -97,7 +108,9 @@ export async function importFile(file: string, options: ImportOptions): Promise<
       ? { run_id: crypto.randomUUID(), same, line: 0, stored: 0, refused: 0, done: false }
       : await openState(statePath, same, options.restart)
   if (state.done) {
-    process.stderr.write(`Already imported: ${format(state.stored)} events (${statePath}). --restart sends them anew.\n`)
+    process.stderr.write(
+      `Already imported: ${format(state.stored)} events (${statePath}). --restart sends them anew.\n`,
+    )
     return state.refused > 0 ? EXIT.refused : EXIT.done
   }
   if (state.line > 0) process.stderr.write(`Going on after line ${format(state.line)}.\n`)
@@ -140,7 +153,9 @@ export async function importFile(file: string, options: ImportOptions): Promise<
   progress.stop()
   const seconds = (performance.now() - startedAt) / 1_000
   const rate = Math.round((last.stored - state.stored) / Math.max(0.001, seconds))
-  process.stderr.write(`${format(last.stored)} events stored, ${format(last.refused)} lines refused, ${format(rate)} events/s.\n`)
+  process.stderr.write(
+    `${format(last.stored)} events stored, ${format(last.refused)} lines refused, ${format(rate)} events/s.\n`,
+  )
   if (last.refused > 0) process.stderr.write(`The refused lines are named in ${errorsPath}.\n`)
   if (outcome === undefined) return last.refused > 0 ? EXIT.refused : EXIT.done
   const again = statePath === undefined ? '' : ' The same command goes on from here.'

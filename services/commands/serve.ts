@@ -14,7 +14,8 @@ const SERVICES: readonly Service[] = [
   {
     name: 'all',
     roles: ['admin', 'ingest', 'query', 'loader'],
-    description: 'everything in one process, on one port; embedded unless KAFKA_BROKERS and CLICKHOUSE_URL say otherwise',
+    description:
+      'everything in one process, on one port; embedded unless KAFKA_BROKERS and CLICKHOUSE_URL say otherwise',
     example: 'TRIBUTARY_PORT=9000 tributary all',
   },
   {

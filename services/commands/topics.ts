@@ -25,7 +25,10 @@ export function topicsCommand(): Command {
       const log = open.adopt(await openLog(config, SILENT), (log) => log.close())
       const specs = topicSpecs(config.topics)
       if (!check) await log.ensureTopics(specs)
-      const table = new Table({ head: ['topic', 'partitions', 'records', 'kept', 'epoch'], style: { head: [], border: [] } })
+      const table = new Table({
+        head: ['topic', 'partitions', 'records', 'kept', 'epoch'],
+        style: { head: [], border: [] },
+      })
       let missing = 0
       for (const spec of specs) {
         const found = await describe(log, spec.name)

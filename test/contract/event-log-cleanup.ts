@@ -109,7 +109,7 @@ export function cleanupTests({ adapter, fixture }: Setting): void {
         Array.from({ length: records.length }, (_, i) => 30 - records.length + i),
       )
       // A log may count what a record takes on its disk rather than what it holds.
-    expect(records.length).toBeGreaterThanOrEqual(7)
+      expect(records.length).toBeGreaterThanOrEqual(7)
       expect(records.length).toBeLessThanOrEqual(20)
       expect(await log.ends(spec.name)).toEqual([{ partition: 0, start: BigInt(30 - records.length), end: 30n }])
     },

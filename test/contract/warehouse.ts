@@ -38,7 +38,11 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
       return table
     }
 
-    const insert = async (table: string, rows: readonly (readonly [ms: number, json: string])[], token: string = randomUUID()) => {
+    const insert = async (
+      table: string,
+      rows: readonly (readonly [ms: number, json: string])[],
+      token: string = randomUUID(),
+    ) => {
       const writer = new RowBinaryWriter(0)
       for (const [ms, json] of rows) {
         writer.millis(ms)
@@ -58,7 +62,9 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
       const table = await newTable()
       const json = JSON.stringify({ s: `it's "quoted" \\ and\n\n;\n\t broken ${'é漢😀'} \u0001`, n: 1.5, t: true })
       await insert(table, [[T0 + 1, json]])
-      const { rows, columns } = await ask(`SELECT at, id, body, properties.s, toString(properties.n) AS n FROM ${table}`)
+      const { rows, columns } = await ask(
+        `SELECT at, id, body, properties.s, toString(properties.n) AS n FROM ${table}`,
+      )
       const s = (JSON.parse(json) as { s: string }).s
       expect(rows).toEqual([['2026-01-15T00:00:00.001Z', '0192f0c0-a1b2-7c3d-8e4f-506172839405', json, s, '1.5']])
       expect(columns[0]).toEqual({ name: 'at', type: "DateTime64(3, 'UTC')" })
@@ -98,14 +104,24 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
 
     test('an insert of fifty thousand rows is one part a month, so its token covers all of it', async () => {
       const table = await newTable()
-      await insert(table, Array.from({ length: 50_000 }, (_, n): [number, string] => [T0 + n, `{"n":${n}}`]))
+      await insert(
+        table,
+        Array.from({ length: 50_000 }, (_, n): [number, string] => [T0 + n, `{"n":${n}}`]),
+      )
       const sql = `SELECT count(), max(level) FROM system.parts WHERE table = {table:String} AND active`
       expect((await ask(sql, { table })).rows).toEqual([[1, 0]])
     })
 
     test('strings that look like dates, numbers or booleans stay the strings they were', async () => {
       const table = await newTable()
-      const sent = { a: '2026-01-01T00:00:00Z', b: '2026-01-01', c: '2026-01-01 00:00:00.5', d: '17', e: 'true', f: ' 1e5' }
+      const sent = {
+        a: '2026-01-01T00:00:00Z',
+        b: '2026-01-01',
+        c: '2026-01-01 00:00:00.5',
+        d: '17',
+        e: 'true',
+        f: ' 1e5',
+      }
       await insert(table, [[T0, JSON.stringify(sent)]])
       expect((await ask(`SELECT properties FROM ${table}`)).rows).toEqual([[sent]])
     })
@@ -120,7 +136,12 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
 
     test('every number of a property counts, whether it was written as an integer or not', async () => {
       const table = await newTable()
-      await insert(table, [[T0, '{"price":10}'], [T0, '{"price":2.5}'], [T0, '{"price":1.0}'], [T0, '{"price":"x"}']])
+      await insert(table, [
+        [T0, '{"price":10}'],
+        [T0, '{"price":2.5}'],
+        [T0, '{"price":1.0}'],
+        [T0, '{"price":"x"}'],
+      ])
       const sql = `SELECT sum(toFloat64OrNull(toString(properties.price))) FROM ${table}`
       expect((await ask(sql)).rows).toEqual([[13.5]])
     })
@@ -132,7 +153,10 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
       ['text that is not JSON', '{"a":'],
     ])('an insert with %s is rejected whole, by a code that says not to try again', async (_what, json) => {
       const table = await newTable()
-      const rows: [number, string][] = [[T0, '{"good":1}'], [T0, json]]
+      const rows: [number, string][] = [
+        [T0, '{"good":1}'],
+        [T0, json],
+      ]
       await expect(insert(table, rows)).rejects.toMatchObject({ code: 'WAREHOUSE_REJECTED' })
       expect((await ask(`SELECT count() FROM ${table}`)).rows).toEqual([[0]])
     })
@@ -151,7 +175,16 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
 
     test('parameters are values of their types, whatever characters they hold', async () => {
       const nasty = `'; DROP TABLE x -- \\ \` " {p:String} \t\n\r ${'é漢😀'}`
-      const params = { s: nasty, a: [nasty, 'b', "c'd"], n: 42, f: 1.5, t: true, z: null, big: 18446744073709551615n, e: [] }
+      const params = {
+        s: nasty,
+        a: [nasty, 'b', "c'd"],
+        n: 42,
+        f: 1.5,
+        t: true,
+        z: null,
+        big: 18446744073709551615n,
+        e: [],
+      }
       const sql = `SELECT {s:String} AS s, {a:Array(String)}, {n:UInt32}, {f:Float64}, {t:Bool}, {z:Nullable(String)},
         {big:UInt64}, {e:Array(Int64)}, '{s:String}' -- {missing:String}`
       const expected = [nasty, params.a, 42, 1.5, true, null, '18446744073709551615', [], '{s:String}']
@@ -160,7 +193,10 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
 
     test('questions at the same time keep their parameters apart', async () => {
       const answers = await Promise.all(
-        Array.from({ length: 40 }, async (_, n) => (await ask('SELECT {n:UInt32}, {s:String}', { n, s: `v${n}` })).rows),
+        Array.from(
+          { length: 40 },
+          async (_, n) => (await ask('SELECT {n:UInt32}, {s:String}', { n, s: `v${n}` })).rows,
+        ),
       )
       expect(answers).toEqual(Array.from({ length: 40 }, (_, n) => [[n, `v${n}`]]))
     })
@@ -173,20 +209,37 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
     })
 
     test.each([
-      ['time', { executionS: 1, rowsToRead: 0 }, 'SELECT sum(sipHash64(number)) FROM numbers(100000000000)', 'QueryTimeoutError', '1 second'],
+      [
+        'time',
+        { executionS: 1, rowsToRead: 0 },
+        'SELECT sum(sipHash64(number)) FROM numbers(100000000000)',
+        'QueryTimeoutError',
+        '1 second',
+      ],
       ['rows read', { rowsToRead: 1234 }, 'SELECT sum(number) FROM numbers(1000000)', 'QueryTooLargeError', '1234'],
-      ['memory', { memoryBytes: 7_000_000 }, 'SELECT length(groupArray(number)) FROM numbers(30000000)', 'QueryTooLargeError', '7000000'],
+      [
+        'memory',
+        { memoryBytes: 7_000_000 },
+        'SELECT length(groupArray(number)) FROM numbers(30000000)',
+        'QueryTooLargeError',
+        '7000000',
+      ],
       ['rows answered', { resultRows: 77 }, 'SELECT number FROM numbers(100000)', 'QueryTooLargeError', '77'],
       ['bytes answered', { resultBytes: 999 }, 'SELECT number FROM numbers(100000)', 'QueryTooLargeError', '999'],
-    ])('a read over its limit of %s ends with an error that names the limit', async (_what, limits, sql, code, named) => {
-      const error: unknown = await ask(sql, {}, limits).catch((caught: unknown) => caught)
-      expect(error).toMatchObject({ code, message: expect.stringContaining(named) })
-      expect(String(error)).not.toMatch(/SELECT|numbers/)
-    })
+    ])(
+      'a read over its limit of %s ends with an error that names the limit',
+      async (_what, limits, sql, code, named) => {
+        const error: unknown = await ask(sql, {}, limits).catch((caught: unknown) => caught)
+        expect(error).toMatchObject({ code, message: expect.stringContaining(named) })
+        expect(String(error)).not.toMatch(/SELECT|numbers/)
+      },
+    )
 
     test('a read cannot write', async () => {
       await expect(ask('INSERT INTO schema_x SELECT 1')).rejects.toMatchObject({ code: expect.any(String) })
-      await expect(ask("SELECT 1 SETTINGS max_execution_time = 999")).rejects.toMatchObject({ code: 'WAREHOUSE_REJECTED' })
+      await expect(ask('SELECT 1 SETTINGS max_execution_time = 999')).rejects.toMatchObject({
+        code: 'WAREHOUSE_REJECTED',
+      })
     })
 
     test('an error never repeats the SQL or its values', async () => {
@@ -201,7 +254,10 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
       const sql = 'SELECT sum(sipHash64(number)) FROM numbers(1000000000000) -- endless'
       const limits = { ...WIDE, rowsToRead: 0 }
       const running = warehouse.read({ sql, params: {}, limits, queryId, signal: controller.signal })
-      const outcome = running.then(() => 'answered', (error: unknown) => error)
+      const outcome = running.then(
+        () => 'answered',
+        (error: unknown) => error,
+      )
       const busy = async () => {
         const { rows } = await ask(
           "SELECT count() FROM system.processes WHERE query LIKE '%endless%' AND query NOT LIKE '%processes%'",
@@ -223,8 +279,17 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
     })
 
     test('a stream gives everything and holds little of it', async () => {
-      const request = { params: { n: 3_000_000 }, limits: WIDE, queryId: randomUUID(), signal: never, format: 'JSONEachRow' }
-      const stream = await warehouse.stream({ ...request, sql: 'SELECT number, toString(number) AS s FROM numbers({n:UInt64})' })
+      const request = {
+        params: { n: 3_000_000 },
+        limits: WIDE,
+        queryId: randomUUID(),
+        signal: never,
+        format: 'JSONEachRow',
+      }
+      const stream = await warehouse.stream({
+        ...request,
+        sql: 'SELECT number, toString(number) AS s FROM numbers({n:UInt64})',
+      })
       let bytes = 0
       let highest = 0
       const before = process.memoryUsage().arrayBuffers

@@ -29,9 +29,13 @@ export function flightsFile(): string {
     // The package exports its entry alone, `build/index.js`; the data is beside that folder.
     return join(dirname(fileURLToPath(import.meta.resolve('vega-datasets'))), '../data/flights-3m.parquet')
   } catch (error) {
-    throw new AppError('CONFIG_INVALID', 'The package vega-datasets, with the flights, is missing. Run `npm install`.', {
-      cause: error,
-    })
+    throw new AppError(
+      'CONFIG_INVALID',
+      'The package vega-datasets, with the flights, is missing. Run `npm install`.',
+      {
+        cause: error,
+      },
+    )
   }
 }
 

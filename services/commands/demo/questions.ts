@@ -84,7 +84,9 @@ export const QUESTIONS: readonly Question[] = [
     columns: ['left at', 'origin', 'destination', 'miles', 'delay (min)'],
     rows: (result) =>
       list(result).map(({ keen, origin, destination, distance, delay }) => [
-        text((keen as { timestamp?: unknown } | undefined)?.timestamp).replace('T', ' ').slice(0, 16),
+        text((keen as { timestamp?: unknown } | undefined)?.timestamp)
+          .replace('T', ' ')
+          .slice(0, 16),
         text(origin),
         text(destination),
         number(distance),

@@ -12,7 +12,13 @@ import type { Finding } from './finding.ts'
 
 const PATIENCE_MS = 10_000
 const SKEW_MS_MAX = 2_000
-const LIMITS = { executionS: 10, rowsToRead: 100_000, memoryBytes: 268_435_456, resultRows: 1_000, resultBytes: 1_048_576 }
+const LIMITS = {
+  executionS: 10,
+  rowsToRead: 100_000,
+  memoryBytes: 268_435_456,
+  resultRows: 1_000,
+  resultBytes: 1_048_576,
+}
 const SILENT = { warn: () => {} }
 
 /** Where the organization's id, key and secret come from. */
@@ -49,7 +55,12 @@ export async function examineLog(config: Config): Promise<readonly Finding[]> {
   const findings: Finding[] = [{ level: 'ok', subject, says: 'answers' }]
   if (missing.length > 0) {
     const says = `not there yet: ${missing.join(', ')}`
-    findings.push({ level: 'note', subject: 'topics', says, todo: 'A start makes them, and so does `tributary topics`.' })
+    findings.push({
+      level: 'note',
+      subject: 'topics',
+      says,
+      todo: 'A start makes them, and so does `tributary topics`.',
+    })
   } else findings.push({ level: 'ok', subject: 'topics', says: 'all there' })
   return findings
 }

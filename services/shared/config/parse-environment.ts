@@ -52,7 +52,12 @@ function convert(schema: TSchema, text: string): unknown {
 
 /** What a setting takes, in words: `a whole number from 1 to 100`. */
 export function expectation(schema: TSchema): string {
-  const { minimum, maximum, pattern, enum: values } = schema as unknown as {
+  const {
+    minimum,
+    maximum,
+    pattern,
+    enum: values,
+  } = schema as unknown as {
     minimum?: number
     maximum?: number
     pattern?: string

@@ -17,13 +17,20 @@ const oneOf = <const T extends readonly string[]>(values: T, fallback: T[number]
 const server = {
   TRIBUTARY_HOST: text('Address to listen on. `0.0.0.0` for every interface.', { default: '127.0.0.1' }),
   TRIBUTARY_PORT: int(8080, 0, 65_535, 'Port to listen on; every long-running process has one. 0 picks a free one.'),
-  TRIBUTARY_DATA_DIR: text('Folder of the embedded log and warehouse, and of `organization.json`.', { default: 'data' }),
+  TRIBUTARY_DATA_DIR: text('Folder of the embedded log and warehouse, and of `organization.json`.', {
+    default: 'data',
+  }),
   TRIBUTARY_LOG_LEVEL: oneOf(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     'info',
     'Least severe log line that is written.',
   ),
-  TRIBUTARY_DRAIN_S: int(30, 1, 3_600, 'Seconds that a stop may take to finish what is in hand, before the process exits.'),
+  TRIBUTARY_DRAIN_S: int(
+    30,
+    1,
+    3_600,
+    'Seconds that a stop may take to finish what is in hand, before the process exits.',
+  ),
 }
 
 const organization = {
@@ -106,7 +113,12 @@ const loader = {
   TRIBUTARY_LOADER_BATCH_ROWS: int(50_000, 1, 1_000_000, 'Rows after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_BYTES: int(32 * MIB, 1_024, 256 * MIB, 'Bytes after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_AGE_MS: int(500, 10, 60_000, 'Age of its oldest event at which a batch is inserted anyway.'),
-  TRIBUTARY_LOADER_BUFFER_BYTES: int(64 * MIB, MIB, 4_096 * MIB, 'Bytes that the loader reads ahead, over all partitions.'),
+  TRIBUTARY_LOADER_BUFFER_BYTES: int(
+    64 * MIB,
+    MIB,
+    4_096 * MIB,
+    'Bytes that the loader reads ahead, over all partitions.',
+  ),
 }
 
 const perKind = <const K extends 'MASTER' | 'READ' | 'ACCESS'>(kind: K, name: string, seconds: number) =>

@@ -114,7 +114,10 @@ export function chdbConnection(engine: ChdbEngine): Connection {
       if (/\s+FORMAT\s+\w+\s*$/.test(args.query)) {
         const { sql, format } = splitFormat(args.query)
         const statement = { ...common(args), sql, format, lane: 'ask' } as const
-        return { ...base(statement.queryId), stream: Readable.from(translatedEach(engine.stream(statement)), { objectMode: false }) }
+        return {
+          ...base(statement.queryId),
+          stream: Readable.from(translatedEach(engine.stream(statement)), { objectMode: false }),
+        }
       }
       return { ...(await command(args)), stream: Readable.from([]) }
     },

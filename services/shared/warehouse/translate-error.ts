@@ -53,7 +53,9 @@ const AWAY_CODES: ReadonlySet<number> = new Set([
 
 const TIMEOUT_CODES: ReadonlySet<number> = new Set([159, 160]) // TIMEOUT_EXCEEDED, TOO_SLOW
 
-const named = (error: ClickHouseError) => ({ details: { clickhouseCode: Number(error.code), clickhouseType: error.type } })
+const named = (error: ClickHouseError) => ({
+  details: { clickhouseCode: Number(error.code), clickhouseType: error.type },
+})
 
 /** The server's own words may hold SQL or a piece of an event, so an AppError takes over its code and its type alone. */
 function away(error: unknown): AppError {
