@@ -1,0 +1,78 @@
+/** Avro's binary forms, as far as an event needs them. Numbers are whole and at most 2^52 in size. */
+
+const LONG_MAX = 2 ** 52
+
+/** Thrown by readers that meet something else than the schema promises. */
+export class MalformedDatum extends Error {
+  override readonly name = 'MalformedDatum'
+}
+
+/** Zigzag, then seven bits a byte, lowest first. Returns the position after it. */
+export function writeLong(target: Buffer, value: number, position: number): number {
+  if (!(Number.isInteger(value) && Math.abs(value) <= LONG_MAX)) throw new RangeError('not a long that is exact')
+  let rest = value < 0 ? -2 * value - 1 : 2 * value
+  while (rest >= 0x80) {
+    target[position] = (rest % 0x80) | 0x80
+    rest = Math.floor(rest / 0x80)
+    position += 1
+  }
+  target[position] = rest
+  return position + 1
+}
+
+/** A length is a long, and mostly one or two bytes. */
+export const longBytesMax = 10
+
+/** Reads a datum front to back. Throws MalformedDatum instead of reading past its end. */
+export class DatumReader {
+  readonly #bytes: Buffer
+  #position: number
+
+  constructor(bytes: Buffer, position: number) {
+    this.#bytes = bytes
+    this.#position = position
+  }
+
+  get atEnd(): boolean {
+    return this.#position === this.#bytes.length
+  }
+
+  long(): number {
+    let value = 0
+    let scale = 1
+    for (let i = 0; i < longBytesMax; i += 1) {
+      const byte = this.#bytes[this.#position]
+      if (byte === undefined) throw new MalformedDatum('ends inside a number')
+      this.#position += 1
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) {
+        if (value > 2 * LONG_MAX) throw new MalformedDatum('a number is too large')
+        return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+      }
+      scale *= 0x80
+    }
+    throw new MalformedDatum('a number does not end')
+  }
+
+  /** A view, not a copy. */
+  fixed(length: number): Buffer {
+    const end = this.#position + length
+    if (length < 0 || end > this.#bytes.length) throw new MalformedDatum('ends inside a field')
+    const view = this.#bytes.subarray(this.#position, end)
+    this.#position = end
+    return view
+  }
+
+  bytes(): Buffer {
+    return this.fixed(this.long())
+  }
+
+  text(): string {
+    const length = this.long()
+    const start = this.#position
+    const end = start + length
+    if (length < 0 || end > this.#bytes.length) throw new MalformedDatum('ends inside a field')
+    this.#position = end
+    return this.#bytes.toString('utf8', start, end)
+  }
+}
