@@ -12,7 +12,7 @@ const PERMISSION_NAMES: ReadonlySet<string> = new Set(PERMISSIONS)
  * is missing or null is blank ('', no permission, no options). Other fields are ignored, since clients send a key back as
  * they got it. `isActiveDefault` is for a body without `is_active`. Throws 4xx errors that name the field.
  */
-export function parseKeyBody(json: unknown, isActiveDefault: boolean): KeyFields {
+export function parseKeyBody(json: unknown, { isActiveDefault }: { readonly isActiveDefault: boolean }): KeyFields {
   const { name, is_active, permitted, options } = requireObject(json)
   return {
     name: requireText(name ?? '', 'name', NAME_CHARS_MAX),

@@ -45,7 +45,7 @@ export interface RegistryLimits {
 
 const LIMITS: RegistryLimits = {
   keysPerProjectMax: 10_000,
-  projectsMax: 100_000,
+  projectsMax: 10_000,
   writeTimeoutMs: 5_000,
   lookupsMax: 10_000,
 }
@@ -187,8 +187,10 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
       return key?.projectId === projectId && key.kind !== 'master' ? key : undefined
     },
     predefinedKeys(projectId) {
-      const oldest = state.keys(projectId).toSorted(byAge)
-      const of = (kind: ProjectKey['kind']): ProjectKey | undefined => oldest.find((key) => key.kind === kind)
+      const keys = state.keys(projectId).filter((key) => key.kind !== 'access')
+      // One of each; should two processes have made one at the same moment, every process names the same.
+      const of = (kind: ProjectKey['kind']): ProjectKey | undefined =>
+        keys.toSorted(byAge).find((key) => key.kind === kind)
       return { master: of('master'), read: of('read'), write: of('write') }
     },
     failed: following.failed,

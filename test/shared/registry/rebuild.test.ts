@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
 import type { Registry } from '../../../services/shared/registry/registry.ts'
@@ -187,9 +187,7 @@ test('a key that a later version wrote, or that was tampered with, does not go o
     await registry.updateProject(id, {})
   }
   await put(`key/${id}/${key.id}`, { v: 2 })
-  expect(() => registry.authenticate(id, key.secret)).toThrow(
-    expect.objectContaining({ code: 'InvalidApiKeyError' }),
-  )
+  expect(() => registry.authenticate(id, key.secret)).toThrow(expect.objectContaining({ code: 'InvalidApiKeyError' }))
   await put(`key/${id}/${key.id}`, { aLaterField: true, permitted: ['queries', 'a later permission'] })
   expect([...registry.authenticate(id, key.secret).permitted]).toEqual(['queries'])
   // A sealed key that was moved to another record does not open there.

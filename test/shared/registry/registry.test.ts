@@ -3,7 +3,6 @@ import { AppError } from '../../../services/shared/errors.ts'
 import { NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
 import type { KeyFields } from '../../../services/shared/registry/types.ts'
 import { DEPLOYMENT } from '../../support/api.ts'
-import { memoryLog } from '../../support/memory-log.ts'
 import { contents, openTestRegistry } from '../../support/open-registry.ts'
 
 const ORG = DEPLOYMENT.organizationId
