@@ -310,8 +310,7 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
         .catch((error: unknown) => error)
       expect(broken).toMatchObject({ code: expect.stringMatching(/WAREHOUSE_/) })
       const left = await start('SELECT number FROM numbers(1000000000000)')
-      await left[Symbol.asyncIterator]().next()
-      left.destroy()
+      for await (const _chunk of left) break
       expect((await ask('SELECT 1')).rows).toEqual([[1]])
     })
 
