@@ -121,6 +121,17 @@ export function appendTests({ adapter, fixture }: Setting): void {
     }
   })
 
+  test('closing waits for what was appended before it', async () => {
+    const { log, openSecond } = fixture()
+    const spec = freshTopic()
+    await log.ensureTopics([spec])
+    const second = await openSecond()
+    const appends = Array.from({ length: 50 }, (_, i) => second.append(spec.name, [message(String(i))]))
+    await second.close()
+    for (const append of appends) await append
+    expect(texts(await readAll(log, spec.name))).toEqual(Array.from({ length: 50 }, (_, i) => String(i)))
+  })
+
   test('an empty call takes nothing and answers with nothing', async () => {
     const { log } = fixture()
     const spec = freshTopic()

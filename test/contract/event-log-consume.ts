@@ -181,6 +181,21 @@ export function consumeTests({ adapter, fixture }: Setting): void {
     expect(given).toBe(0)
   })
 
+  test('closing a log stops its consumers as their signal would', async () => {
+    const { log, openSecond } = fixture()
+    const spec = freshTopic()
+    const group = freshGroup()
+    await log.ensureTopics([spec])
+    const second = await openSecond()
+    const member = join(second, spec.name, group)
+    await onlyClaim(member, patience)
+    await second.close()
+    await member.done
+    const next = join(log, spec.name, group)
+    await onlyClaim(next, patience)
+    await next.stop()
+  })
+
   test('a group that committed nothing has nothing committed', async () => {
     const { log } = fixture()
     const spec = freshTopic({ partitions: 2 })

@@ -60,7 +60,7 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
 
     test('rows come back as they were sent: times, ids, quotes, line breaks, empty lines and every byte of a string', async () => {
       const table = await newTable()
-      const json = JSON.stringify({ s: `it's "quoted" \\ and\n\n;\n\t broken ${'é漢😀'} \u0001`, n: 1.5, t: true })
+      const json = JSON.stringify({ s: `it's "quoted" \\ and\n\n;\n\t broken é漢😀 \u0001`, n: 1.5, t: true })
       await insert(table, [[T0 + 1, json]])
       const { rows, columns } = await ask(
         `SELECT at, id, body, properties.s, toString(properties.n) AS n FROM ${table}`,
@@ -174,7 +174,7 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
     })
 
     test('parameters are values of their types, whatever characters they hold', async () => {
-      const nasty = `'; DROP TABLE x -- \\ \` " {p:String} \t\n\r ${'é漢😀'}`
+      const nasty = `'; DROP TABLE x -- \\ \` " {p:String} \t\n\r é漢😀`
       const params = {
         s: nasty,
         a: [nasty, 'b', "c'd"],
@@ -280,7 +280,7 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
 
     test('a stream gives everything and holds little of it', async () => {
       const request = {
-        params: { n: 10_000_000 },
+        params: { n: 3_000_000 },
         limits: WIDE,
         queryId: randomUUID(),
         signal: never,
@@ -297,8 +297,8 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
         bytes += (chunk as Buffer).length
         highest = Math.max(highest, process.memoryUsage().arrayBuffers - before)
       }
-      expect(bytes).toBeGreaterThan(300_000_000)
-      expect(highest).toBeLessThan(bytes / 2)
+      expect(bytes).toBeGreaterThan(90_000_000)
+      expect(highest).toBeLessThan(64 * 1024 * 1024)
     })
 
     test('a stream that cannot begin rejects, one that breaks off ends in an error, one that is left stops', async () => {

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { AppError } from '../../errors.ts'
 import type { LogMessage } from '../port.ts'
 import { encodeChunk, storedBytes } from './chunk.ts'
-import { endsOf, type Store } from './store.ts'
+import { endsOf, type ChunkKey, type Store } from './store.ts'
 import { topicRow } from './topics.ts'
 
 export interface AppendLimits {
@@ -41,6 +41,10 @@ const CHUNK_BYTES_MAX = 512 << 10
 const PAGE_BYTES = 4_096
 const DISK_CHECK_MS = 1_000
 export const STORED_BYTES = ['stored-bytes']
+const PULSE = ['pulse']
+/** Beside all topics: an epoch is never empty. */
+const PROBE: ChunkKey = ['', 0, 0]
+const PROBE_BYTES_MIN = 256 << 10
 
 /** What a chunk takes on disk: small ones share a page, large ones have whole pages to themselves. */
 export const diskBytes = (chunk: Buffer): number =>
@@ -73,6 +77,8 @@ export class AppendQueue {
   #waiting: Call[] = []
   #bytes = 0
   #writing: Promise<void> | undefined
+  /** What the last append wanted to write, if it failed. */
+  #failedBytes = 0
   #diskCheckedAtMs = Number.NEGATIVE_INFINITY
   #diskFreeBytes = Number.POSITIVE_INFINITY
 
@@ -115,8 +121,25 @@ export class AppendQueue {
     while (this.#writing !== undefined) await this.#writing
   }
 
-  /** Throws LOG_UNAVAILABLE while there is no room for an append. */
-  async checkRoom(nowMs: number): Promise<void> {
+  /**
+   * Resolves when an append would be taken; rejects with LOG_UNAVAILABLE otherwise. After an append that failed, a
+   * write of the same size decides: a small one finds a place on a disk that is full.
+   */
+  async probe(): Promise<void> {
+    await this.#checkRoom(performance.now())
+    const { chunks, counters } = this.#store
+    const bytes = this.#failedBytes
+    if (bytes > 0) {
+      await this.#store.write(() => chunks.putSync(PROBE, Buffer.alloc(Math.max(bytes, PROBE_BYTES_MIN))))
+      this.#failedBytes = 0
+    }
+    await this.#store.write(() => {
+      chunks.removeSync(PROBE)
+      counters.putSync(PULSE, Date.now())
+    })
+  }
+
+  async #checkRoom(nowMs: number): Promise<void> {
     if (nowMs - this.#diskCheckedAtMs >= DISK_CHECK_MS) {
       this.#diskCheckedAtMs = nowMs
       const { bavail, bsize } = await statfs(this.#store.folder)
@@ -140,7 +163,9 @@ export class AppendQueue {
       const calls = this.#take()
       try {
         await this.#write(calls)
+        this.#failedBytes = 0
       } catch (error) {
+        this.#failedBytes = calls.reduce((sum, call) => sum + call.bytes, 0)
         for (const call of calls) call.reject(error)
       }
       for (const call of calls) this.#bytes -= call.bytes
@@ -162,7 +187,7 @@ export class AppendQueue {
   }
 
   async #write(calls: readonly Call[]): Promise<void> {
-    await this.checkRoom(performance.now())
+    await this.#checkRoom(performance.now())
     const lanes = new Map<string, Map<number, Lane>>()
     // Per call, for each partition it used: the place of its last message in the lane.
     const places = calls.map(({ epoch, messages }) => {

@@ -117,8 +117,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     },
     async ping() {
       assertOpen()
-      await queue.checkRoom(performance.now())
-      await store.write(() => store.counters.putSync(['pulse'], Date.now()))
+      await queue.probe()
     },
     sweep: () => sweepNow(true),
     readAheadBytes: () => [...consumers].reduce((sum, consumer) => sum + consumer.budget.bytes, 0),

@@ -1,4 +1,5 @@
 import { mkdirSync, realpathSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { AppError } from '../../errors.ts'
 
@@ -100,11 +101,12 @@ export function openStore(folder: string): Store {
 
 const unavailable = (what: string, cause: unknown): AppError => new AppError('LOG_UNAVAILABLE', what, { cause })
 
-/** lmdb reports a failed commit as an error that carries a second, rejected promise with the reason. */
-async function reasonOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error) || !('commitError' in error)) return error
+/** lmdb reports a failed commit as an error that carries a promise, which is rejected with the reason if it is known. */
+async function reasonOf(thrown: unknown): Promise<unknown> {
+  if (!(thrown instanceof Error) || !('commitError' in thrown)) return thrown
   try {
-    return await error.commitError
+    await Promise.race([thrown.commitError, setImmediate()])
+    return thrown
   } catch (reason) {
     return reason
   }
@@ -118,6 +120,9 @@ function createStore(path: string): Store {
     // A commit is on disk before anybody can see it: a reader that acted on a record which a power cut then takes
     // back would meet another record under the same offset.
     overlappingSync: false,
+    // Only whole transactions are used; the batches of a turn come with a promise of their own that nobody holds, and
+    // its rejection, when a commit fails, would end the process.
+    eventTurnBatching: false,
   })
   const listeners = new Set<() => void>()
   let poll: NodeJS.Timeout | undefined
