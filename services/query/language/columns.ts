@@ -48,14 +48,17 @@ function dynamicColumn(segments: readonly string[], binder: Binder): Column {
   }
 }
 
-/** The same out of the JSON text, names as parameters: right for every name, and several times as slow. */
+/**
+ * The same out of the JSON text, names as parameters: right for every name, and several times as slow. The value is put
+ * into a JSON column of its own, because JSONExtract to Dynamic judges an array by its first element.
+ */
 function bodyColumn(segments: readonly string[], binder: Binder): Column {
-  const at = ['body', ...segments.map((name) => binder.bind(name, 'String'))].join(', ')
-  const isObject = `JSONType(${at}) = 'Object'`
+  const raw = `JSONExtractRaw(body, ${segments.map((name) => binder.bind(name, 'String')).join(', ')})`
+  const alone = `CAST(if(${raw} = '', '{}', concat('{"v":', ${raw}, '}')), 'JSON(max_dynamic_paths=4)')`
   return {
     kind: 'dynamic',
-    value: `if(${isObject}, NULL, JSONExtract(${at}, 'Dynamic'))`,
-    isObject: `(${isObject} AND notEmpty(JSONAllPaths(JSONExtract(${at}, 'JSON'))))`,
+    value: `getSubcolumn(${alone}, 'v')`,
+    isObject: `notEmpty(JSONAllPaths(getSubcolumn(${alone}, '^\`v\`')))`,
   }
 }
 
