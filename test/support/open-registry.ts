@@ -1,7 +1,7 @@
 import { Registry as MetricsRegistry } from 'prom-client'
 import { openRegistry, type Registry, type RegistryLimits } from '../../services/shared/registry/registry.ts'
 import { DEPLOYMENT } from './api.ts'
-import { memoryLog, type MemoryLog } from './memory-log.ts'
+import { memoryLog, type MemoryLog } from './memory-control-log.ts'
 
 export interface OpenedRegistry {
   readonly registry: Registry
