@@ -19,6 +19,8 @@ export interface KafkaSettings {
       }
     | undefined
   readonly replicationFactor: number | undefined
+  readonly minInsyncReplicas: number | undefined
+  readonly topicPrefix: string
 }
 export interface LmdbSettings {
   readonly kind: 'lmdb'
@@ -174,6 +176,8 @@ function log(e: Environment, dataDir: string, problems: string[]): Config['log']
     ssl: e.KAFKA_SSL ? { caFile: e.KAFKA_SSL_CA_FILE } : undefined,
     sasl,
     replicationFactor: e.KAFKA_REPLICATION_FACTOR,
+    minInsyncReplicas: e.KAFKA_MIN_INSYNC_REPLICAS,
+    topicPrefix: e.KAFKA_TOPIC_PREFIX ?? '',
   }
 }
 

@@ -66,6 +66,19 @@ const log = {
   KAFKA_REPLICATION_FACTOR: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 32, description: 'Copies of each new topic. Unset: the brokers’ default.' }),
   ),
+  KAFKA_MIN_INSYNC_REPLICAS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 32,
+      description:
+        'Copies of a new topic that must have an event before it counts as kept. Unset: the brokers’ default.',
+    }),
+  ),
+  KAFKA_TOPIC_PREFIX: Type.Optional(
+    text('Put in front of the names of topics and consumer groups, for several deployments on one Kafka.', {
+      pattern: '^[A-Za-z0-9._-]{1,64}$',
+    }),
+  ),
   TRIBUTARY_EVENT_PARTITIONS: Type.Optional(
     Type.Integer({
       minimum: 1,
