@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node'
 import { startKafka } from './kafka-server.ts'
+import { startClickHouse } from './start-clickhouse.ts'
 
 /** What a suite gets from `inject('kafka')`: where Kafka is, or why there is none here. */
 export type KafkaForTests = { readonly brokers: readonly string[] } | { readonly unavailable: string }
@@ -7,6 +8,7 @@ export type KafkaForTests = { readonly brokers: readonly string[] } | { readonly
 declare module 'vitest' {
   export interface ProvidedContext {
     kafka: KafkaForTests
+    clickhouse: { readonly url: string; readonly kind: 'given' | 'container' | 'front' }
   }
 }
 
@@ -14,7 +16,7 @@ type Stop = () => Promise<void>
 
 /** Started once a run, stopped at its end: what the suites under contract/, integration/ and compat/ talk to. */
 export default async function setup(project: TestProject): Promise<Stop> {
-  const stops = await Promise.all([provideKafka(project)])
+  const stops = await Promise.all([provideKafka(project), provideClickHouse(project)])
   return async () => {
     for (const stop of stops) await stop()
   }
@@ -31,4 +33,11 @@ async function provideKafka(project: TestProject): Promise<Stop> {
   }
   project.provide('kafka', { brokers: kafka.brokers })
   return kafka.stop
+}
+
+/** There always is one: where no server is, the engine itself stands in behind a front that speaks its protocol. */
+async function provideClickHouse(project: TestProject): Promise<Stop> {
+  const { url, kind, stop } = await startClickHouse()
+  project.provide('clickhouse', { url, kind })
+  return stop
 }

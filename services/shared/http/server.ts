@@ -1,148 +1,194 @@
-import { randomUUID } from 'node:crypto'
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { Histogram, type Registry } from 'prom-client'
-import { AppError } from '../errors.ts'
+import { gzip } from 'node:zlib'
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from '../telemetry/logger.ts'
-import { acceptRawBodies } from './body.ts'
+import type { Readiness } from '../telemetry/health.ts'
+import { Gauge, type Registry } from '../telemetry/metrics.ts'
+import { readBody } from './body.ts'
+import { ByteGate } from './byte-gate.ts'
+import { answerClientError } from './client-error.ts'
 import { CORS_HEADERS } from './cors.ts'
-import { failureOf } from './failure.ts'
-import { registerHealth, type Unready } from './health.ts'
-import { jsonpFunction, sendJsonp } from './jsonp.ts'
+import { errorAnswer } from './error-answer.ts'
+import { jsonpFunction, jsonpScript } from './jsonp.ts'
+import { registerOperations } from './operations.ts'
+import { queryValue } from './presented-key.ts'
+import { createRequestIds } from './request-id.ts'
+import { RequestMeters, type RouteMeter } from './request-meters.ts'
+import { RouteTable } from './route-table.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Bytes of this request's body that the gate counts. */
+    heldBytes: number
+    routeMeter: RouteMeter | null
+  }
+  interface FastifyContextConfig {
+    /** A route that is called for every event rather than for every person: its successes are logged at level debug. */
+    isFrequent?: boolean
+  }
+}
 
 export interface ServerOptions {
   readonly logger: Logger
   readonly metrics: Registry
-  /** Of one request, before and after inflating. */
+  /** Of one request body, as sent and inflated. */
   readonly bodyBytesMax: number
-  readonly unready: () => Promise<Unready>
+  /** Of all request bodies that are in progress at once; beyond it callers get 503. Default 64 MiB. */
+  readonly bodiesBytesMax?: number
+  readonly isReady: () => Promise<Readiness>
+  /** Of the request line and all headers together. Default 64 KiB: an event may travel in the URL. */
+  readonly headerBytesMax?: number
+  /** For the headers to arrive. Default 15,000. */
+  readonly headersTimeoutMs?: number
+  /** For the whole request to arrive. Default 120,000. */
+  readonly requestTimeoutMs?: number
+  /** Answers of at least so many characters are compressed for callers that take gzip. Default 16 KiB. */
+  readonly gzipCharactersMin?: number
 }
 
-const SANE_REQUEST_ID = /^[\w.:-]{1,128}$/
-/** One path segment: a collection of 64 characters, percent-encoded, or a key. */
-const PARAM_LENGTH_MAX = 1_024
-/** Beacons carry an event in the URL. */
-const HEADER_BYTES_MAX = 64 * 1024
+const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|\s|$))/i
+
+const header = (reply: FastifyReply, name: string): string => String(reply.getHeader(name) ?? '')
 
 /**
- * An HTTP server that services register their routes on. Whatever the route, every answer has the CORS headers and a
- * request id, every failure is `{message, error_code}`, a JSONP request gets its failure as a script, and OPTIONS needs no key.
- * Log lines name the route's pattern, never the URL: keys travel in it.
+ * A server without services: they are registered on it, and then it listens. It gives every answer its CORS headers
+ * and request id, reads bodies as bytes (`bodyOf`) within limits, turns errors into the API's JSON, wraps JSONP,
+ * compresses, measures and logs; and it serves `/healthz`, `/readyz`, `/metrics`.
  */
 export function buildServer(options: ServerOptions): FastifyInstance {
-  const { logger, metrics } = options
-  const app = fastify({
-    bodyLimit: options.bodyBytesMax,
-    genReqId: (request) => {
-      const given = request.headers['x-request-id']
-      return typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
-    },
-    exposeHeadRoutes: true,
-    routerOptions: { maxParamLength: PARAM_LENGTH_MAX, ignoreTrailingSlash: true },
-    return503OnClosing: true,
-    http: { maxHeaderSize: HEADER_BYTES_MAX },
-    connectionTimeout: 0,
-    requestTimeout: 120_000,
-    keepAliveTimeout: 65_000,
-    frameworkErrors: (error, request, reply) => void fail(error, request, reply),
-    clientErrorHandler: (error, socket) => {
-      // Not even a request: nothing of ours has seen it.
-      const status = (error as { code?: string }).code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
-      const body = JSON.stringify({ message: 'The request is not valid HTTP.', error_code: 'InvalidRequestError' })
-      if (socket.writable) {
-        socket.end(
-          `HTTP/1.1 ${status} Bad Request\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-        )
-      }
-    },
-  })
-  acceptRawBodies(app, options.bodyBytesMax)
+  const { logger, metrics, bodyBytesMax, gzipCharactersMin = 16 << 10 } = options
+  const headerBytesMax = options.headerBytesMax ?? 64 << 10
+  const gate = new ByteGate(Math.max(options.bodiesBytesMax ?? 64 << 20, bodyBytesMax))
+  const nameRequest = createRequestIds()
+  const meters = new RequestMeters(metrics)
+  const routes = new RouteTable()
 
-  const seconds = new Histogram({
-    name: 'http_request_seconds',
-    help: 'Time from the first byte of a request to the last of its answer, by route and status.',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
-    registers: [metrics],
-  })
-  // Looking a series up by labels builds an object and a hash each time; the hot routes have few.
-  const series = new Map<string, Histogram.Internal<'method' | 'route' | 'status'>>()
-
-  const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const { failure, isBug } = failureOf(error)
-    if (isBug) {
-      logger.error({ err: error, requestId: request.id, uniqueId: failure.body.unique_id }, 'request failed')
-    } else if (failure.status >= 500) {
-      const { code, details } = error as AppError
-      logger.warn({ code, details, requestId: request.id }, 'request not served')
-    }
-    setHeaders(reply, request)
-    if (failure.retryAfterS !== undefined) reply.header('retry-after', String(Math.ceil(failure.retryAfterS)))
-    const name = jsonpOrNothing(request)
-    if (name !== undefined) return sendJsonp(reply, name, JSON.stringify(failure.body))
-    return reply
-      .code(failure.status)
-      .header('content-type', 'application/json; charset=utf-8')
-      .send(JSON.stringify(failure.body))
+  const begin = (request: FastifyRequest, reply: FastifyReply): void => {
+    reply.headers(CORS_HEADERS)
+    reply.header('x-request-id', request.id)
   }
+  const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const { status, body, retryAfterS, isFault } = errorAnswer(error, request.id)
+    if (isFault) logger.error({ requestId: request.id, method: request.method, err: error }, 'request failed')
+    else if (status >= 500) logger.warn({ requestId: request.id, err: error }, 'request refused for now')
+    // A body that was refused half-way is drained: the connection can go on, and the caller sees why.
+    reply.removeHeader('connection')
+    if (retryAfterS !== undefined) reply.header('retry-after', String(Math.ceil(retryAfterS)))
+    return reply.code(status).type('application/json; charset=utf-8').send(JSON.stringify(body))
+  }
+
+  const app = fastify({
+    logger: false,
+    genReqId: (message) => nameRequest(message.headers['x-request-id']),
+    bodyLimit: bodyBytesMax,
+    return503OnClosing: false,
+    requestTimeout: options.requestTimeoutMs ?? 120_000,
+    keepAliveTimeout: 65_000,
+    routerOptions: { maxParamLength: headerBytesMax, ignoreTrailingSlash: true },
+    http: {
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: options.headersTimeoutMs ?? 15_000,
+      connectionsCheckingInterval: 5_000,
+    },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => {
+      begin(request, reply)
+      void (request.method === 'OPTIONS' ? reply.code(204).send() : fail(error, request, reply))
+    },
+  })
+
+  app.decorateRequest('heldBytes', 0)
+  app.decorateRequest('routeMeter', null)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (request, payload, done) => {
+    const held = (bytes: number): void => {
+      request.heldBytes += bytes
+    }
+    readBody(request.raw, payload, { bytesMax: bodyBytesMax, gate }, held, done)
+  })
+
+  app.addHook('onRoute', (route) => {
+    routes.add(route.method, route.url)
+    const meter = meters.of(route.url, route.config?.isFrequent === true)
+    const others = route.onRequest === undefined ? [] : [route.onRequest].flat()
+    route.onRequest = [
+      (request, _reply, done) => {
+        request.routeMeter = meter
+        done()
+      },
+      ...others,
+    ]
+  })
 
   app.addHook('onRequest', (request, reply, done) => {
-    setHeaders(reply, request)
-    done()
-  })
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'none'
-    const key = `${request.method} ${route} ${reply.statusCode}`
-    let one = series.get(key)
-    if (one === undefined) {
-      one = seconds.labels(request.method, route, String(reply.statusCode))
-      series.set(key, one)
-    }
-    one.observe(reply.elapsedTime / 1000)
-    if (logger.isLevelEnabled('debug')) {
-      logger.debug(
-        {
-          requestId: request.id,
-          method: request.method,
-          route,
-          status: reply.statusCode,
-          ms: Math.round(reply.elapsedTime),
-        },
-        'request served',
+    const startedAtMs = performance.now()
+    begin(request, reply)
+    // Also comes when the caller went away before the answer.
+    reply.raw.once('close', () => {
+      gate.release(request.heldBytes)
+      const { statusCode, writableFinished } = reply.raw
+      const seconds = (performance.now() - startedAtMs) / 1_000
+      const meter = request.routeMeter ?? meters.unmatched
+      meter.observe(request.method, statusCode, seconds)
+      const level = writableFinished && statusCode < 400 && meter.isFrequent ? 'debug' : 'info'
+      if (!logger.isLevelEnabled(level)) return
+      const { id: requestId, method } = request
+      logger[level](
+        { requestId, method, route: meter.route, status: statusCode, seconds, aborted: !writableFinished },
+        'request done',
       )
+    })
+    if (request.method === 'OPTIONS') {
+      void reply.code(204).send()
+      return
     }
+    // Bodies are read by what they are: browsers send JSON as text/plain, and a type that makes no sense is no fault.
+    if (METHODS_WITH_BODY.has(request.method)) request.raw.headers['content-type'] = 'application/octet-stream'
     done()
   })
-  app.setErrorHandler((error, request, reply) => fail(error, request, reply))
+
+  app.addHook('onSend', (request, reply, payload: unknown, done) => {
+    if (typeof payload !== 'string') return done(null, payload)
+    let text = payload
+    if (request.method === 'GET' && request.raw.url?.includes('jsonp=') === true) {
+      const fn = jsonpFunction(queryValue(request, 'jsonp'))
+      if (fn !== undefined && header(reply, 'content-type').startsWith('application/json')) {
+        // Browsers do not run a script that came with an error status: the error is the function's argument.
+        reply.code(200).type('application/javascript; charset=utf-8').header('x-content-type-options', 'nosniff')
+        text = jsonpScript(fn, text)
+      }
+    }
+    if (text.length < gzipCharactersMin || !ACCEPTS_GZIP.test(request.headers['accept-encoding'] ?? '')) {
+      return done(null, text)
+    }
+    gzip(text, (error, bytes) => {
+      if (error !== null) return done(error)
+      reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding').removeHeader('content-length')
+      done(null, bytes)
+    })
+  })
+
+  app.setErrorHandler(fail)
   app.setNotFoundHandler((request, reply) => {
-    if (request.method === 'OPTIONS') return reply.code(204).send()
-    const others = OTHER_METHODS.filter((method) => app.findRoute({ method, url: routeOf(request.url) }) !== null)
-    if (others.length > 0) {
-      reply.header('allow', others.join(', '))
-      return fail(
-        new AppError('MethodNotAllowedError', `${request.method} is not a method of this resource.`),
-        request,
-        reply,
-      )
+    const allowed = routes.methodsOf(request.raw.url ?? '/')
+    if (allowed.length === 0) {
+      return reply.code(404).send({ message: 'Resource not found.', error_code: 'ResourceNotFoundError' })
     }
-    return fail(new AppError('ResourceNotFoundError', 'Resource not found.'), request, reply)
+    return reply
+      .code(405)
+      .header('allow', allowed.join(', '))
+      .send({ message: 'This resource does not have this method.', error_code: 'MethodNotAllowedError' })
   })
-  registerHealth(app, { metrics, unready: options.unready })
+
+  // A gauge belongs to the registry it names; nobody else needs it.
+  void new Gauge({
+    name: 'http_request_bodies_bytes',
+    help: 'Bytes of request bodies in progress.',
+    registers: [metrics],
+    collect() {
+      this.set(gate.held)
+    },
+  })
+  registerOperations(app, { metrics, isReady: options.isReady })
   return app
-}
-
-const OTHER_METHODS = ['GET', 'POST', 'PUT', 'DELETE'] as const
-
-const routeOf = (url: string): string => url.split('?', 1)[0] ?? url
-
-function setHeaders(reply: FastifyReply, request: FastifyRequest): void {
-  reply.headers(CORS_HEADERS).header('x-request-id', request.id)
-}
-
-/** For a failure, a bad `jsonp` is no second one. */
-function jsonpOrNothing(request: FastifyRequest): string | undefined {
-  try {
-    return jsonpFunction(request)
-  } catch {
-    return undefined
-  }
 }

@@ -1,8 +1,10 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 
-/** The metrics of one process, with those of Node and the process itself (CPU, memory, event loop, open files). */
+export { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** A registry of its own, with the metrics of the process (CPU, memory, event loop, garbage collection) in it. */
 export function createMetrics(): Registry {
-  const metrics = new Registry()
-  collectDefaultMetrics({ register: metrics })
-  return metrics
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  return registry
 }
