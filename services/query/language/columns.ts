@@ -32,21 +32,33 @@ export const tableColumn =
 /** A DateTime64(3, 'UTC') as it is printed everywhere: 2026-01-02T03:04:05.678Z. As text it sorts like the moment. */
 const isoText = (column: string): string => `concat(replaceOne(toString(${column}), ' ', 'T'), 'Z')`
 
+/**
+ * Names with a meaning in ClickHouse's sub-column syntax (`^` a sub-object, `:` a type, `[]` an array's elements), and the
+ * empty one, which no identifier can be. Quoting does not save all of them.
+ */
+const hasSyntax = (name: string): boolean => name === '' || /^[\^:]|\[\]$|`/.test(name)
+
 function dynamicColumn(segments: readonly string[], binder: Binder): Column {
-  if (segments.includes('')) {
-    // An identifier cannot be empty, a key of JSON can. The function takes any path, but reads the whole column for it.
-    const path = segments.join('.')
-    return {
-      kind: 'dynamic',
-      value: `getSubcolumn(properties, ${binder.bind(path, 'String')})`,
-      isObject: `arrayExists(path -> startsWith(path, ${binder.bind(`${path}.`, 'String')}), JSONAllPaths(properties))`,
-    }
-  }
+  if (segments.some(hasSyntax)) return bodyColumn(segments, binder)
   const path = segments.map(quoteName).join('.')
   return {
     kind: 'dynamic',
     value: `properties.${path}`,
     isObject: `notEmpty(JSONAllPaths(properties.^${path}))`,
+  }
+}
+
+/**
+ * The same out of the JSON text, names as parameters: right for every name, and several times as slow. The value is put
+ * into a JSON column of its own, because JSONExtract to Dynamic judges an array by its first element.
+ */
+function bodyColumn(segments: readonly string[], binder: Binder): Column {
+  const raw = `JSONExtractRaw(body, ${segments.map((name) => binder.bind(name, 'String')).join(', ')})`
+  const alone = `CAST(if(${raw} = '', '{}', concat('{"v":', ${raw}, '}')), 'JSON(max_dynamic_paths=4)')`
+  return {
+    kind: 'dynamic',
+    value: `getSubcolumn(${alone}, 'v')`,
+    isObject: `notEmpty(JSONAllPaths(getSubcolumn(${alone}, '^\`v\`')))`,
   }
 }
 

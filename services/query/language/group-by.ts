@@ -58,10 +58,9 @@ const isBound = (value: unknown): value is number | null =>
 /** SQL for the group's key in a row, a String; '' is the null group. An array's row comes once for each of its elements. */
 export function compileGroup(node: GroupNode, column: Column, binder: Binder): string {
   switch (node.kind) {
-    case 'value': {
-      const keys = keysOf(column)
-      return `arrayJoin(if(empty(${keys}), [''], ${keys}))`
-    }
+    case 'value':
+      // What has no key has the empty one.
+      return `arrayJoin(emptyArrayToSingle(${keysOf(column)}))`
     case 'buckets': {
       const index = `floor(${numberOf(column)} / ${binder.bind(node.size, 'Float64')}) + 0.`
       return `ifNull(toString(${index}), '')`
