@@ -11,6 +11,7 @@ import type { EventLog } from '../../shared/log/port.ts'
 import { topicSpecs } from '../../shared/log/topics.ts'
 import { openRegistry, type Registry } from '../../shared/registry/registry.ts'
 import { createLogger, type Logger } from '../../shared/telemetry/logger.ts'
+import { createReadiness } from '../../shared/telemetry/health.ts'
 import { createMetrics } from '../../shared/telemetry/metrics.ts'
 import { migrate } from '../../shared/warehouse/migrate.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
@@ -19,7 +20,7 @@ import { openWarehouse } from '../open/warehouse.ts'
 import type { Role } from '../serve.ts'
 import { banner } from './banner.ts'
 import { listen } from './listen.ts'
-import { createReadiness } from './readiness.ts'
+import { readinessChecks } from './readiness.ts'
 
 /** Others that start at the same time (Kafka, ClickHouse) are waited for this long. */
 const START_PATIENCE_MS = 120_000
@@ -75,13 +76,15 @@ async function start(life: Life, logger: Logger, { name, roles, config, isTermin
     logger,
     metrics,
     bodyBytesMax: config.ingest.bodyBytesMax,
-    unready: createReadiness({
-      log,
-      warehouse,
-      registry,
-      folder: embedded ? config.dataDir : undefined,
-      draining: life.signal,
-    }),
+    isReady: createReadiness(
+      readinessChecks({
+        log,
+        warehouse,
+        registry,
+        folder: embedded ? config.dataDir : undefined,
+        draining: life.signal,
+      }),
+    ),
   })
   if (registry !== undefined) {
     if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })

@@ -11,20 +11,16 @@ const int = (fallback: number, minimum: number, maximum: number, description: st
 const flag = (fallback: boolean, description: string) => Type.Boolean({ default: fallback, description })
 const text = (description: string, more: { default?: string; pattern?: string } = {}) =>
   Type.String({ minLength: 1, description, ...more })
-const oneOf = <const T extends readonly string[]>(values: T, fallback: T[number], description: string) =>
-  Type.Enum(values, { default: fallback, description })
-
 const server = {
   TRIBUTARY_HOST: text('Address to listen on. `0.0.0.0` for every interface.', { default: '127.0.0.1' }),
   TRIBUTARY_PORT: int(8080, 0, 65_535, 'Port to listen on; every long-running process has one. 0 picks a free one.'),
   TRIBUTARY_DATA_DIR: text('Folder of the embedded log and warehouse, and of `organization.json`.', {
     default: 'data',
   }),
-  TRIBUTARY_LOG_LEVEL: oneOf(
-    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-    'info',
-    'Least severe log line that is written.',
-  ),
+  TRIBUTARY_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'Least severe log line that is written.',
+  }),
   TRIBUTARY_DRAIN_S: int(
     30,
     1,
