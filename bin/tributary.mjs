@@ -10,8 +10,6 @@ if (major < 24) {
   )
   process.exit(1)
 }
-// Each statement of the embedded engine holds one of libuv's threads; by default there are four for everything.
-process.env.UV_THREADPOOL_SIZE ??= '16'
 try {
   await import('../services/main.ts')
 } catch (error) {

@@ -1,3 +1,4 @@
+import './commands/threads.ts'
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { settingsAsHelp } from './shared/config/document.ts'

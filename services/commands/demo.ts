@@ -11,6 +11,7 @@ import { gather } from './import/batches.ts'
 import { runImport } from './import/run-import.ts'
 import { positiveInteger, serverUrl } from './options.ts'
 import { format, startProgress } from './progress.ts'
+import { reachableHost } from './serve/listen.ts'
 
 const DEFAULT_ROWS = 300_000
 const BATCH_LINES = 1_000
@@ -52,7 +53,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
   const { id, key } = config.organization
   const organization = id !== undefined && key !== undefined ? { id, key } : await readOrganization(config.dataDir)
   const { port } = config.server
-  const host = reachable(config.server.host)
+  const host = reachableHost(config.server.host)
   const url = options.url ?? `http://${host}:${port}`
   await requireServer(url)
   if (organization === undefined) {
@@ -88,13 +89,6 @@ async function runDemo(options: DemoOptions): Promise<void> {
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
-
-/** An address to connect to, for one to listen on. */
-function reachable(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1'
-  if (host === '::') return '[::1]'
-  return host.includes(':') ? `[${host}]` : host
-}
 
 async function requireServer(url: string): Promise<void> {
   const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined)

@@ -50,4 +50,4 @@ export function startProgress(total: number, out: NodeJS.WriteStream = process.s
   }
 }
 
-export const format = (count: number): string => count.toLocaleString('en-US')
+export const format = (count: number): string => Math.round(count).toLocaleString('en-US')

@@ -2,6 +2,8 @@ import { isAbsolute, join, resolve } from 'node:path'
 import { AppError } from './errors.ts'
 import { parseEnvironment } from './config/parse-environment.ts'
 import type { Environment } from './config/settings.ts'
+import type { KeyKind } from './registry/model.ts'
+import type { ReadLimits } from './warehouse/port.ts'
 
 const HOUR_MS = 3_600_000
 const DEFAULT_DATABASE = 'tributary'
@@ -19,6 +21,8 @@ export interface KafkaSettings {
       }
     | undefined
   readonly replicationFactor: number | undefined
+  readonly minInsyncReplicas: number | undefined
+  readonly topicPrefix: string
 }
 export interface LmdbSettings {
   readonly kind: 'lmdb'
@@ -37,13 +41,6 @@ export interface HttpWarehouseSettings {
 export interface ChdbSettings {
   readonly kind: 'chdb'
   readonly folder: string
-}
-
-export interface QueryKindLimits {
-  readonly executionS: number
-  readonly rowsToRead: number
-  readonly memoryBytes: number
-  readonly concurrent: number
 }
 
 export interface Config {
@@ -70,12 +67,13 @@ export interface Config {
     readonly batchRowsMax: number
     readonly batchBytesMax: number
     readonly batchAgeMs: number
-    readonly bufferBytesMax: number
+    readonly batchesMax: number
   }
   readonly query: {
-    readonly limits: Readonly<Record<'master' | 'read' | 'access', QueryKindLimits>>
-    readonly resultRowsMax: number
-    readonly resultBytesMax: number
+    readonly limits: Readonly<Record<KeyKind, ReadLimits>>
+    readonly runningMax: number
+    readonly perProjectMax: number
+    readonly waitMs: number
   }
 }
 
@@ -112,12 +110,18 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       batchRowsMax: e.TRIBUTARY_LOADER_BATCH_ROWS,
       batchBytesMax: e.TRIBUTARY_LOADER_BATCH_BYTES,
       batchAgeMs: e.TRIBUTARY_LOADER_BATCH_AGE_MS,
-      bufferBytesMax: e.TRIBUTARY_LOADER_BUFFER_BYTES,
+      batchesMax: e.TRIBUTARY_LOADER_BATCHES,
     },
     query: {
-      limits: { master: kindLimits(e, 'MASTER'), read: kindLimits(e, 'READ'), access: kindLimits(e, 'ACCESS') },
-      resultRowsMax: e.TRIBUTARY_QUERY_RESULT_ROWS,
-      resultBytesMax: e.TRIBUTARY_QUERY_RESULT_BYTES,
+      limits: {
+        master: limitsOf(e, 'MASTER'),
+        read: limitsOf(e, 'READ'),
+        write: limitsOf(e, 'READ'), // may not ask at all; the type wants one for each kind
+        access: limitsOf(e, 'ACCESS'),
+      },
+      runningMax: e.TRIBUTARY_QUERY_RUNNING,
+      perProjectMax: e.TRIBUTARY_QUERY_PER_PROJECT,
+      waitMs: e.TRIBUTARY_QUERY_WAIT_MS,
     },
   }
   if (e.TRIBUTARY_INGEST_QUEUE_BYTES < e.TRIBUTARY_INGEST_BODY_BYTES) {
@@ -174,6 +178,8 @@ function log(e: Environment, dataDir: string, problems: string[]): Config['log']
     ssl: e.KAFKA_SSL ? { caFile: e.KAFKA_SSL_CA_FILE } : undefined,
     sasl,
     replicationFactor: e.KAFKA_REPLICATION_FACTOR,
+    minInsyncReplicas: e.KAFKA_MIN_INSYNC_REPLICAS,
+    topicPrefix: e.KAFKA_TOPIC_PREFIX ?? '',
   }
 }
 
@@ -224,9 +230,10 @@ function redirectHosts(e: Environment): readonly string[] {
     .filter((host) => host !== '')
 }
 
-const kindLimits = (e: Environment, kind: 'MASTER' | 'READ' | 'ACCESS'): QueryKindLimits => ({
+const limitsOf = (e: Environment, kind: 'MASTER' | 'READ' | 'ACCESS'): ReadLimits => ({
   executionS: e[`TRIBUTARY_QUERY_${kind}_SECONDS`],
   rowsToRead: e[`TRIBUTARY_QUERY_${kind}_ROWS`],
   memoryBytes: e[`TRIBUTARY_QUERY_${kind}_MEMORY_BYTES`],
-  concurrent: e[`TRIBUTARY_QUERY_${kind}_CONCURRENT`],
+  resultRows: e.TRIBUTARY_QUERY_RESULT_ROWS,
+  resultBytes: e.TRIBUTARY_QUERY_RESULT_BYTES,
 })

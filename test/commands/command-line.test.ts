@@ -60,6 +60,8 @@ test('without a server the demo says how to start one', async () => {
 })
 
 test('the README documents every setting as the table says', async () => {
-  const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-  for (const line of settingsAsMarkdown().split('\n')) expect(readme).toContain(line)
+  // The formatter pads the table's cells.
+  const flat = (text: string): string => text.replaceAll(/ +/g, ' ').replaceAll(/-{3,}/g, '---')
+  const readme = flat(await readFile(join(ROOT, 'README.md'), 'utf8'))
+  for (const line of settingsAsMarkdown().split('\n')) expect(readme).toContain(flat(line))
 })

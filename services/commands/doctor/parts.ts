@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import type { Config } from '../../shared/config.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
-import { readOrganization, organizationFile, makeDataDir } from '../../shared/config/organization.ts'
+import { readOrganization, organizationFile } from '../../shared/config/organization.ts'
 import { AppError } from '../../shared/errors.ts'
 import type { EventLog } from '../../shared/log/port.ts'
 import { topicSpecs } from '../../shared/log/topics.ts'
@@ -21,6 +22,9 @@ const LIMITS = {
 }
 const SILENT = { warn: () => {} }
 
+/** Looking must not make anything. */
+const unmade = (subject: string): Finding => ({ level: 'note', subject, says: 'the first start will make it' })
+
 /** Where the organization's id, key and secret come from. */
 export async function examineOrganization(config: Config): Promise<readonly Finding[]> {
   const subject = 'organization'
@@ -37,8 +41,8 @@ export async function examineLog(config: Config): Promise<readonly Finding[]> {
   const subject = config.log.kind === 'kafka' ? `Kafka (${config.log.brokers.join(', ')})` : 'embedded log'
   await using open = new AsyncDisposableStack()
   let log: EventLog
+  if (config.log.kind === 'lmdb' && !existsSync(config.log.folder)) return [unmade(subject)]
   try {
-    if (config.log.kind === 'lmdb') await makeDataDir(config.dataDir)
     log = open.adopt(await openLog(config, SILENT), (log) => log.close())
     await log.ping()
   } catch (error) {
@@ -68,11 +72,11 @@ export async function examineLog(config: Config): Promise<readonly Finding[]> {
 /** The warehouse: connection, version, clock and tables. */
 export async function examineWarehouse(config: Config): Promise<readonly Finding[]> {
   const subject = config.warehouse.kind === 'http' ? `ClickHouse (${config.warehouse.url})` : 'embedded ClickHouse'
+  if (config.warehouse.kind === 'chdb' && !existsSync(config.warehouse.folder)) return [unmade(subject)]
   await using open = new AsyncDisposableStack()
   try {
     if (config.warehouse.kind === 'chdb') {
       try {
-        await makeDataDir(config.dataDir)
         open.defer(await lockDataDir(config.dataDir))
       } catch (error) {
         return [{ level: 'note', subject, says: `not looked at. ${reason(error)}` }]

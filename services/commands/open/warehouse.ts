@@ -44,21 +44,38 @@ async function openClickHouse(settings: HttpWarehouseSettings, signal: AbortSign
       idleSocketMs: IDLE_SOCKET_MS,
       requestTimeoutMs: settings.timeoutMs,
     })
-  // Answers, and has the database: a new server has only `default`.
-  const outside = connect('default')
+  const warehouse = connect(settings.database)
   try {
-    await patiently(() => outside.command(`CREATE DATABASE IF NOT EXISTS \`${settings.database}\``), signal)
+    await patiently(() => answering(warehouse, connect, settings.database), signal)
+    return warehouse
   } catch (error) {
+    await warehouse.close()
     throw new AppError(
       'WAREHOUSE_UNAVAILABLE',
       `ClickHouse at ${settings.url} does not do what is asked: check CLICKHOUSE_URL, its user and password, and that the ` +
         `database ${settings.database} may be used.`,
       { cause: error },
     )
-  } finally {
-    await outside.close()
   }
-  return connect(settings.database)
+}
+
+/** A new server has only the database `default`; a user that may not make databases needs none made. */
+async function answering(
+  warehouse: Warehouse,
+  connect: (database: string) => Warehouse,
+  database: string,
+): Promise<void> {
+  try {
+    await warehouse.ping()
+  } catch {
+    const outside = connect('default')
+    try {
+      await outside.command(`CREATE DATABASE IF NOT EXISTS \`${database}\``)
+    } finally {
+      await outside.close()
+    }
+    await warehouse.ping()
+  }
 }
 
 async function patiently(attempt: () => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -11,20 +11,16 @@ const int = (fallback: number, minimum: number, maximum: number, description: st
 const flag = (fallback: boolean, description: string) => Type.Boolean({ default: fallback, description })
 const text = (description: string, more: { default?: string; pattern?: string } = {}) =>
   Type.String({ minLength: 1, description, ...more })
-const oneOf = <const T extends readonly string[]>(values: T, fallback: T[number], description: string) =>
-  Type.Enum(values, { default: fallback, description })
-
 const server = {
   TRIBUTARY_HOST: text('Address to listen on. `0.0.0.0` for every interface.', { default: '127.0.0.1' }),
   TRIBUTARY_PORT: int(8080, 0, 65_535, 'Port to listen on; every long-running process has one. 0 picks a free one.'),
   TRIBUTARY_DATA_DIR: text('Folder of the embedded log and warehouse, and of `organization.json`.', {
     default: 'data',
   }),
-  TRIBUTARY_LOG_LEVEL: oneOf(
-    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-    'info',
-    'Least severe log line that is written.',
-  ),
+  TRIBUTARY_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'Least severe log line that is written.',
+  }),
   TRIBUTARY_DRAIN_S: int(
     30,
     1,
@@ -65,6 +61,19 @@ const log = {
   KAFKA_SASL_PASSWORD: Type.Optional(text('Its password. A secret.')),
   KAFKA_REPLICATION_FACTOR: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 32, description: 'Copies of each new topic. Unset: the brokers’ default.' }),
+  ),
+  KAFKA_MIN_INSYNC_REPLICAS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 32,
+      description:
+        'Copies of a new topic that must have an event before it counts as kept. Unset: the brokers’ default.',
+    }),
+  ),
+  KAFKA_TOPIC_PREFIX: Type.Optional(
+    text('Put in front of the names of topics and consumer groups, for several deployments on one Kafka.', {
+      pattern: '^[A-Za-z0-9._-]{1,64}$',
+    }),
   ),
   TRIBUTARY_EVENT_PARTITIONS: Type.Optional(
     Type.Integer({
@@ -113,30 +122,36 @@ const loader = {
   TRIBUTARY_LOADER_BATCH_ROWS: int(50_000, 1, 1_000_000, 'Rows after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_BYTES: int(32 * MIB, 1_024, 256 * MIB, 'Bytes after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_AGE_MS: int(500, 10, 60_000, 'Age of its oldest event at which a batch is inserted anyway.'),
-  TRIBUTARY_LOADER_BUFFER_BYTES: int(
-    64 * MIB,
-    MIB,
-    4_096 * MIB,
-    'Bytes that the loader reads ahead, over all partitions.',
-  ),
+  TRIBUTARY_LOADER_BATCHES: int(4, 2, 256, 'Batches in memory at a time, over all partitions.'),
 }
 
-const perKind = <const K extends 'MASTER' | 'READ' | 'ACCESS'>(kind: K, name: string, seconds: number) =>
+interface KindDefaults {
+  readonly seconds: number
+  readonly rows: number
+  readonly memoryBytes: number
+}
+
+const perKind = <const K extends 'MASTER' | 'READ' | 'ACCESS'>(kind: K, name: string, defaults: KindDefaults) =>
   ({
-    [`TRIBUTARY_QUERY_${kind}_SECONDS`]: int(seconds, 1, 3_600, `Longest query under ${name}.`),
-    [`TRIBUTARY_QUERY_${kind}_ROWS`]: int(1_000_000_000, 1, 1e15, `Most rows that a query under ${name} may read.`),
-    [`TRIBUTARY_QUERY_${kind}_MEMORY_BYTES`]: int(1_024 * MIB, 16 * MIB, 1e15, `Most memory of a query under ${name}.`),
-    [`TRIBUTARY_QUERY_${kind}_CONCURRENT`]: int(8, 1, 1_024, `Queries at one time under one key, for ${name}.`),
+    [`TRIBUTARY_QUERY_${kind}_SECONDS`]: int(defaults.seconds, 1, 3_600, `Longest query under ${name}.`),
+    [`TRIBUTARY_QUERY_${kind}_ROWS`]: int(defaults.rows, 1, 1e15, `Most events that a query under ${name} may read.`),
+    [`TRIBUTARY_QUERY_${kind}_MEMORY_BYTES`]: int(defaults.memoryBytes, 16 * MIB, 1e15, `Its most memory.`),
   }) as {
-    [Name in `TRIBUTARY_QUERY_${K}_${'SECONDS' | 'ROWS' | 'MEMORY_BYTES' | 'CONCURRENT'}`]: ReturnType<typeof int>
+    [Name in `TRIBUTARY_QUERY_${K}_${'SECONDS' | 'ROWS' | 'MEMORY_BYTES'}`]: ReturnType<typeof int>
   }
 
+const OWN_KEY: KindDefaults = { seconds: 300, rows: 1_000_000_000, memoryBytes: 4_096 * MIB }
+
 const query = {
-  ...perKind('MASTER', 'a master key', 120),
-  ...perKind('READ', 'a read key', 60),
-  ...perKind('ACCESS', 'an access key', 30),
-  TRIBUTARY_QUERY_RESULT_ROWS: int(100_000, 1, 10_000_000, 'Most rows (events, groups, buckets) in one answer.'),
-  TRIBUTARY_QUERY_RESULT_BYTES: int(128 * MIB, 1_024, 4_096 * MIB, 'Most bytes in one answer.'),
+  ...perKind('MASTER', 'a master key', OWN_KEY),
+  ...perKind('READ', 'a read key', OWN_KEY),
+  // These are given to customers, and get less of the machine.
+  ...perKind('ACCESS', 'an access key', { seconds: 60, rows: 100_000_000, memoryBytes: 1_024 * MIB }),
+  TRIBUTARY_QUERY_RESULT_ROWS: int(1_000_000, 1, 10_000_000, 'Most rows (events, groups, buckets) in one answer.'),
+  TRIBUTARY_QUERY_RESULT_BYTES: int(150_000_000, 1_024, 4_096 * MIB, 'Most bytes in one answer.'),
+  TRIBUTARY_QUERY_RUNNING: int(24, 1, 1_024, 'Queries that run at once in a process; others wait their turn.'),
+  TRIBUTARY_QUERY_PER_PROJECT: int(24, 1, 1_024, 'Queries of one project, running and waiting; beyond it, 429.'),
+  TRIBUTARY_QUERY_WAIT_MS: int(10_000, 1, 600_000, 'How long a query waits its turn before it is refused with 429.'),
 }
 
 export interface SettingsGroup {
