@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ask } from './ask.ts'
 import { bodyArbitrary, filtersArbitrary, momentArbitrary, queryArbitrary, START_MS } from './generated.ts'

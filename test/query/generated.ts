@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { FilterFields, GroupFields, Json, QueryFields } from './model.ts'
 
 /** Names that collide in every way: parents that are sometimes values, and names that ClickHouse's identifiers must not misread. */

@@ -95,15 +95,17 @@ export function passes(event: ModelEvent, filter: FilterFields): boolean {
     case 'exists':
       return isPresent(value) === wanted
     case 'contains':
-      return typeof value === 'string' ? value.includes(String(wanted)) : scalars(value).some((v) => v === wanted)
+      return typeof value === 'string' && typeof wanted === 'string'
+        ? value.includes(wanted)
+        : scalars(value).some((v) => v === wanted)
     case 'not_contains':
       return !passes(event, { ...filter, operator: 'contains' })
     case 'regex':
-      return typeof value === 'string' && new RegExp(String(wanted), 'su').test(value)
+      return typeof value === 'string' && typeof wanted === 'string' && new RegExp(wanted, 'su').test(value)
     case 'within': {
       const { coordinates, max_distance_miles } = wanted as { coordinates: number[]; max_distance_miles: number }
       const isPoint = Array.isArray(value) && value.length === 2 && value.every((v) => typeof v === 'number')
-      return isPoint && miles(value as number[], coordinates) <= max_distance_miles
+      return isPoint && miles(value, coordinates) <= max_distance_miles
     }
     default:
       if (typeof value === 'string' && typeof wanted === 'string') return holds(compareText(value, wanted), operator)

@@ -12,8 +12,8 @@ export type Column =
 
 export type ColumnOf = (property: Property) => Column
 
-/** Values straight from the table `events`: for the innermost SELECT. */
-export const tableColumn =
+/** Values straight from the table `events`. */
+const tableColumn =
   (binder: Binder): ColumnOf =>
   (property) => {
     switch (property.kind) {
@@ -69,13 +69,14 @@ export interface ColumnList {
   readonly selected: () => readonly string[]
 }
 
-export function createColumnList(binder: Binder): ColumnList {
+/** `prefix` keeps the names of two lists in one SELECT apart. */
+export function createColumnList(binder: Binder, prefix = 'c'): ColumnList {
   const ofTable = tableColumn(binder)
   const names = new Map<string, string>()
   const nameOf = (expression: string): string => {
     const known = names.get(expression)
     if (known !== undefined) return known
-    const name = `c${names.size}`
+    const name = `${prefix}${names.size}`
     names.set(expression, name)
     return name
   }

@@ -1,7 +1,7 @@
 import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Binder } from './bind.ts'
-import { tableColumn } from './columns.ts'
+import { createColumnList } from './columns.ts'
 import { compileFilters } from './filters.ts'
 import type { Timeframe } from './timeframe.ts'
 
@@ -26,8 +26,10 @@ export function eventsSource(
     `timestamp < fromUnixTimestamp64Milli(${binder.bind(storedMs(scope.timeframe.endMs), 'Int64')}, 'UTC')`,
   ]
   const filters = parseFilters(grant.options.queries?.filters, 'options.queries.filters')
-  if (filters.length > 0) conditions.push(compileFilters(filters, tableColumn(binder), binder))
-  return `(\n  SELECT ${columns.length === 0 ? '1' : columns.join(', ')}\n  FROM events\n  WHERE ${conditions.join('\n    AND ')}\n)`
+  const keyColumns = createColumnList(binder, 'k')
+  if (filters.length > 0) conditions.push(compileFilters(filters, keyColumns.columnOf, binder))
+  const selected = [...columns, ...keyColumns.selected()]
+  return `(\n  SELECT ${selected.length === 0 ? '1' : selected.join(', ')}\n  FROM events\n  WHERE ${conditions.join('\n    AND ')}\n)`
 }
 
 /** SQL that gives a row when the project has an event in the collection, whoever may see it: a name is not an event. */

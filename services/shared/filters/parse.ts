@@ -4,10 +4,10 @@ import type { Filter, Ordering, Property, Scalar } from './filter.ts'
 import { parseProperty } from './property.ts'
 
 /** Ceilings for all filters of one request together. Past one the request is refused, so that SQL and its parameters stay bounded. */
-const FILTERS_MAX = 200
+const FILTERS_MAX = 100
 const DEPTH_MAX = 10
 const VALUES_MAX = 2_000
-const TEXT_CHARS_MAX = 100_000
+const TEXT_CHARS_MAX = 50_000
 const PATTERN_CHARS_MAX = 1_000
 
 const COORDINATES = 'keen.location.coordinates'
