@@ -37,7 +37,7 @@ Examples:
 function explain(error: unknown): string {
   if (error instanceof AppError) return error.message
   const { code, message, stack } = error as NodeJS.ErrnoException
-  switch (code) {
+  switch (code ?? '') {
     case 'ENOSPC':
       return 'The disk is full. Make room, or set TRIBUTARY_DATA_DIR to a folder on another disk.'
     case 'EACCES':

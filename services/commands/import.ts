@@ -122,7 +122,7 @@ export async function importFile(file: string, options: ImportOptions): Promise<
   const progress = open.adopt(startProgress(source?.size ?? 0), (bar) => bar.stop())
   let last: ImportProgress = state
   const startedAt = performance.now()
-  let outcome: unknown
+  let outcome: Error | undefined
   try {
     await runImport({
       batches: gather(prepared(bytes.stream, options.timestampProperty), {
@@ -148,7 +148,7 @@ export async function importFile(file: string, options: ImportOptions): Promise<
     })
     if (statePath !== undefined) await saveState(statePath, { ...state, ...last, done: true })
   } catch (error) {
-    outcome = error
+    outcome = error instanceof Error ? error : new Error(String(error))
   }
   progress.stop()
   const seconds = (performance.now() - startedAt) / 1_000

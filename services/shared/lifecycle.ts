@@ -69,6 +69,15 @@ export async function live(options: LifeOptions, start: (life: Life) => Promise<
     failed = true
   }
 
+  const watch = async (name: string, task: Promise<void>): Promise<void> => {
+    try {
+      await task
+      if (!stop.signal.aborted) fail(name, new Error(`${name} ended by itself`))
+    } catch (error) {
+      fail(name, error)
+    }
+  }
+
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   process.on('uncaughtException', onUncaught)
@@ -78,12 +87,7 @@ export async function live(options: LifeOptions, start: (life: Life) => Promise<
       opened,
       signal: stop.signal,
       background: (name, task) => {
-        task.then(
-          () => {
-            if (!stop.signal.aborted) fail(name, new Error(`${name} ended by itself`))
-          },
-          (error: unknown) => fail(name, error),
-        )
+        void watch(name, task)
       },
     }
     try {

@@ -58,10 +58,11 @@ test('an answer with nothing in it makes a table without a wrong number', () => 
 test('the curl line, pasted into a shell, sends the question as it is', async () => {
   const seen: unknown[] = []
   const server = createServer((request, response) => {
-    void text(request).then((body) => {
-      seen.push([request.method, request.url, request.headers.authorization, JSON.parse(body)])
+    void (async () => {
+      const body: unknown = JSON.parse(await text(request))
+      seen.push([request.method, request.url, request.headers.authorization, body])
       response.end('{"result":1}')
-    })
+    })()
   })
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)

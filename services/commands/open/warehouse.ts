@@ -16,9 +16,14 @@ export function openWarehouse(config: Config, signal: AbortSignal): Promise<Ware
 }
 
 async function openEmbedded(settings: ChdbSettings): Promise<Warehouse> {
-  let module: typeof import('../../shared/warehouse/chdb.ts')
+  const { openChdbWarehouse } = await embeddedEngine()
+  return openChdbWarehouse({ folder: settings.folder, readSessions: READ_SESSIONS })
+}
+
+/** Loads the engine's native part, which not every platform has. */
+async function embeddedEngine() {
   try {
-    module = await import('../../shared/warehouse/chdb.ts')
+    return await import('../../shared/warehouse/chdb.ts')
   } catch (error) {
     throw new AppError(
       'CONFIG_INVALID',
@@ -29,7 +34,6 @@ async function openEmbedded(settings: ChdbSettings): Promise<Warehouse> {
       { cause: error },
     )
   }
-  return module.openChdbWarehouse({ folder: settings.folder, readSessions: READ_SESSIONS })
 }
 
 async function openClickHouse(settings: HttpWarehouseSettings, signal: AbortSignal): Promise<Warehouse> {

@@ -9,14 +9,16 @@ export async function listen(
   try {
     await app.listen({ host, port })
   } catch (error) {
-    throw new AppError('CONFIG_INVALID', refusal((error as NodeJS.ErrnoException).code, host, port), { cause: error })
+    throw new AppError('CONFIG_INVALID', refusal((error as NodeJS.ErrnoException).code ?? '', host, port), {
+      cause: error,
+    })
   }
   const address = app.server.address()
   const actual = typeof address === 'object' && address !== null ? address.port : port
   return `http://${reachableHost(host)}:${actual}`
 }
 
-function refusal(code: string | undefined, host: string, port: number): string {
+function refusal(code: string, host: string, port: number): string {
   switch (code) {
     case 'EADDRINUSE':
       return `Port ${port} on ${host} is in use. Stop what uses it, or set TRIBUTARY_PORT to another one (TRIBUTARY_PORT=${port + 1} npm start).`
@@ -26,7 +28,7 @@ function refusal(code: string | undefined, host: string, port: number): string {
     case 'ENOTFOUND':
       return `${host} is not an address of this machine. Set TRIBUTARY_HOST to one, or to 0.0.0.0 for all.`
     default:
-      return `Cannot listen on ${host}:${port} (${code ?? 'unknown reason'}).`
+      return `Cannot listen on ${host}:${port} (${code || 'unknown reason'}).`
   }
 }
 

@@ -2,6 +2,7 @@ import packageJson from '../../../package.json' with { type: 'json' }
 import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
 import { runLoader } from '../../loader/worker.ts'
+import { registerQuery } from '../../query/register.ts'
 import type { Config } from '../../shared/config.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
@@ -88,6 +89,10 @@ async function start(life: Life, logger: Logger, { name, roles, config, isTermin
   })
   if (registry !== undefined) {
     if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+    if (has('query') && warehouse !== undefined) {
+      const deps = { warehouse, authenticator: registry, metrics, logger, settings: config.query, now: Date.now }
+      registerQuery(app, deps)
+    }
   }
   opened.defer(async () => app.close())
   const url = await listen(app, config.server)

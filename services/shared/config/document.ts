@@ -8,7 +8,10 @@ interface Described {
 }
 
 const described = (name: string, schema: TSchema): Described => {
-  const { default: fallback, description } = schema as unknown as { default?: unknown; description: string }
+  const { default: fallback, description } = schema as unknown as {
+    default?: string | number | boolean
+    description: string
+  }
   return { name, fallback: fallback === undefined ? '' : String(fallback), description }
 }
 

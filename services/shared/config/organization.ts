@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import Type from 'typebox'
-import Value from 'typebox/value'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
 import { AppError } from '../errors.ts'
 import { createDurably } from './durable-file.ts'
 

@@ -1,5 +1,5 @@
-import Type, { type TSchema } from 'typebox'
-import Value from 'typebox/value'
+import { type TSchema, Type } from 'typebox'
+import { Value } from 'typebox/value'
 import { Environment } from './settings.ts'
 
 const PREFIX = 'TRIBUTARY_'

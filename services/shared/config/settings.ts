@@ -1,4 +1,4 @@
-import Type, { type Static, type TSchema } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 
 /**
  * Every setting, once: its name in the environment, its shape, its default and its one-line story. `--help` and the
