@@ -18,8 +18,9 @@ export interface LoaderSettings {
   readonly retryDelayMaxMs: number
 }
 
+/** Half a kilobyte an event: about 500 MiB resident at the most, with every partition behind. */
 export const LOADER_DEFAULTS: LoaderSettings = {
-  batchRowsMax: 50_000,
+  batchRowsMax: 25_000,
   batchBytesMax: 32 * 1024 * 1024,
   batchAgeMs: 500,
   batchesMax: 3,
