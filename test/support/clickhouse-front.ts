@@ -254,7 +254,8 @@ if (import.meta.main) {
   process.stdout.write(`listening ${front.port}\n`)
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.once(name, () => {
-      front.close().finally(() => process.exit(0))
+      const exit = () => process.exit(0)
+      front.close().then(exit, exit)
     })
   }
 }
