@@ -1,0 +1,127 @@
+/**
+ * How fast does ingest take events, as a share of what a bare `node:http` server does that reads and parses the same
+ * requests? `node bench/ingest.ts [--kafka] [--runs N] [--seconds N] [--only bulk|single]`
+ *
+ * Each server is a process of its own; the load comes from this one. The two take turns within one run, and every
+ * acknowledged event is looked for in the log afterwards.
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { parseArgs } from 'node:util'
+import { eventOfBytes } from './ingest-events.ts'
+import type { ServerUnderLoad } from './ingest-servers.ts'
+import { load, type LoadResult, postBytes } from './keep-alive-client.ts'
+import { median, quantile, report } from './report.ts'
+import { KEYS, PROJECT } from '../test/support/ingest-app.ts'
+
+const EVENT_BYTES = 500
+const CASES = {
+  bulk: { eventsPerRequest: 100, connections: 16, bodies: 50 },
+  single: { eventsPerRequest: 1, connections: 64, bodies: 500 },
+} as const
+
+const { values: flags } = parseArgs({
+  options: {
+    kafka: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+    serve: { type: 'string' },
+  },
+})
+
+type Question = 'stored' | 'close'
+
+async function serve(kind: string): Promise<void> {
+  const { serveBare, serveIngest } = await import('./ingest-servers.ts')
+  const server: ServerUnderLoad = await (kind === 'bare' ? serveBare() : serveIngest())
+  process.on('message', (question: Question) => {
+    const answer = question === 'stored' ? server.stored() : server.close().then(() => process.disconnect())
+    answer.then((value) => process.connected && process.send?.({ value }), fail)
+  })
+  process.send?.({ port: server.port, rss: process.memoryUsage.rss() })
+}
+
+const fail = (error: unknown): void => {
+  console.error(error)
+  process.exit(1)
+}
+
+interface Subject {
+  readonly child: ChildProcess
+  readonly port: number
+}
+
+async function start(kind: 'bare' | 'ingest'): Promise<Subject> {
+  const child = fork(import.meta.filename, ['--serve', kind], { execArgv: process.execArgv })
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }]
+  return { child, port }
+}
+
+async function stored({ child }: Subject): Promise<number> {
+  child.send('stored' satisfies Question)
+  const [{ value }] = (await once(child, 'message')) as [{ value: number }]
+  return value
+}
+
+async function stop({ child }: Subject): Promise<void> {
+  const exited = once(child, 'exit')
+  child.send('close' satisfies Question)
+  await exited
+}
+
+async function measure(name: keyof typeof CASES): Promise<void> {
+  const { eventsPerRequest, connections, bodies } = CASES[name]
+  const path = `/3.0/projects/${PROJECT}/events${eventsPerRequest === 1 ? '/purchases' : ''}`
+  const subjects = { bare: await start('bare'), ingest: await start('ingest') }
+  const run = async (subject: Subject, seconds: number): Promise<LoadResult> => {
+    const url = new URL(path, `http://127.0.0.1:${subject.port}`)
+    const requests = Array.from({ length: bodies }, (_, i) => {
+      const events = Array.from({ length: eventsPerRequest }, (_, j) => eventOfBytes(i * 1_000 + j, EVENT_BYTES))
+      return postBytes(
+        url,
+        { authorization: KEYS.write },
+        JSON.stringify(eventsPerRequest === 1 ? events[0] : { purchases: events }),
+      )
+    })
+    return load({ url, requests, connections, durationMs: seconds * 1_000 })
+  }
+  const rates: Record<keyof typeof subjects, number[]> = { bare: [], ingest: [] }
+  const p99s: number[] = []
+  let acknowledged = 0
+  for (let i = 0; i <= Number(flags.runs); i += 1) {
+    for (const kind of ['bare', 'ingest'] as const) {
+      const isWarmUp = i === 0
+      const { answered, seconds, latencies } = await run(subjects[kind], isWarmUp ? 1 : Number(flags.seconds))
+      if (kind === 'ingest') acknowledged += answered * eventsPerRequest
+      if (isWarmUp) continue
+      rates[kind].push((answered * eventsPerRequest) / seconds)
+      if (kind === 'ingest') p99s.push(quantile(latencies, 0.99))
+    }
+  }
+  const inLog = await stored(subjects.ingest)
+  await Promise.all([stop(subjects.bare), stop(subjects.ingest)])
+  if (inLog !== acknowledged) throw new Error(`${acknowledged} events were acknowledged, ${inLog} are in the log`)
+  report('ingest', {
+    case: name,
+    log: flags.kafka ? 'kafka' : 'lmdb',
+    eventBytes: EVENT_BYTES,
+    eventsPerRequest,
+    connections,
+    runs: rates.ingest.length,
+    secondsPerRun: Number(flags.seconds),
+    bareEventsPerS: Math.round(median(rates.bare)),
+    ingestEventsPerS: Math.round(median(rates.ingest)),
+    ratio: Number((median(rates.ingest) / median(rates.bare)).toFixed(3)),
+    p99Ms: Number(median(p99s).toFixed(2)),
+    acknowledged,
+  })
+}
+
+if (flags.serve !== undefined) {
+  await serve(flags.serve)
+} else {
+  for (const name of ['bulk', 'single'] as const) {
+    if (flags.only === undefined || flags.only === name) await measure(name)
+  }
+}

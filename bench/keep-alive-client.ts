@@ -1,0 +1,82 @@
+import { connect, type Socket } from 'node:net'
+
+export interface Load {
+  readonly url: URL
+  /** Whole requests, headers and all; connections take turns through them. */
+  readonly requests: readonly Buffer[]
+  readonly connections: number
+  readonly durationMs: number
+}
+
+export interface LoadResult {
+  readonly answered: number
+  readonly seconds: number
+  /** Milliseconds from sending to the whole answer. */
+  readonly latencies: readonly number[]
+}
+
+const CONTENT_LENGTH = /\r\ncontent-length: (\d+)/i
+
+/**
+ * Sends requests over connections that stay open, one at a time on each. It does nothing else, so that on a machine
+ * with few cores the server is what is measured. Rejects when an answer is not a 2xx.
+ */
+export async function load({ url, requests, connections, durationMs }: Load): Promise<LoadResult> {
+  const latencies: number[] = []
+  let turn = 0
+  const startedAtMs = performance.now()
+  const untilMs = startedAtMs + durationMs
+
+  const drive = async (): Promise<void> => {
+    const socket = connect({ port: Number(url.port), host: url.hostname, noDelay: true })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        let sentAtMs = 0
+        let text = ''
+        const send = (): void => {
+          const request = requests[turn % requests.length]
+          turn += 1
+          sentAtMs = performance.now()
+          if (request !== undefined) socket.write(request)
+        }
+        socket.on('error', reject)
+        socket.on('close', () => reject(new Error('the server closed the connection')))
+        socket.on('connect', send)
+        socket.on('data', (chunk) => {
+          text += chunk.toString('latin1')
+          const headEnd = text.indexOf('\r\n\r\n')
+          if (headEnd < 0) return
+          const length = Number(CONTENT_LENGTH.exec(text)?.[1] ?? Number.NaN)
+          if (text.length < headEnd + 4 + length) return
+          if (!text.startsWith('HTTP/1.1 2') || Number.isNaN(length)) return reject(new Error(text.slice(0, 500)))
+          text = ''
+          const nowMs = performance.now()
+          latencies.push(nowMs - sentAtMs)
+          if (nowMs < untilMs) send()
+          else resolve()
+        })
+      })
+    } finally {
+      end(socket)
+    }
+  }
+  await Promise.all(Array.from({ length: connections }, drive))
+  return { answered: latencies.length, seconds: (performance.now() - startedAtMs) / 1_000, latencies }
+}
+
+function end(socket: Socket): void {
+  socket.removeAllListeners()
+  socket.on('error', () => {}) // it may be gone already
+  socket.destroy()
+}
+
+/** The bytes of a POST with a JSON body. */
+export function postBytes(url: URL, headers: Readonly<Record<string, string>>, body: string): Buffer {
+  const lines = Object.entries({
+    host: url.host,
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`)
+  return Buffer.from(`POST ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n${body}`)
+}
