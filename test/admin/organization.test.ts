@@ -65,6 +65,27 @@ test('a deleted project is a 404 to everybody', async () => {
   expect((await admin.send('GET', ORGANIZATION_URL, { key: KEY })).body).toEqual([])
 })
 
+test('another organization’s project is not there, whatever is asked of it', async () => {
+  const { id } = await admin.createProject()
+  const record = admin.log.records.at(-1)
+  const value = { ...(JSON.parse(String(record?.value)) as object), organizationId: 'f'.repeat(24) }
+  await admin.log.append('control', [
+    { partition: 0, key: record?.key ?? null, value: Buffer.from(JSON.stringify(value)) },
+  ])
+  await admin.createProject('mine')
+  const url = `${ORGANIZATION_URL}/${id}`
+  for (const [method, path] of [
+    ['GET', url],
+    ['POST', url],
+    ['POST', `${url}/api_keys/read/replace`],
+    ['DELETE', url],
+  ] as const) {
+    expect((await admin.send(method, path, { key: KEY, body: {} })).status, method).toBe(404)
+  }
+  const listed = (await admin.send('GET', ORGANIZATION_URL, { key: KEY })).body
+  expect(listed).toMatchObject([{ name: 'mine' }])
+})
+
 test('a leaked key is replaced: the old one is worth nothing, the new one stands in the project', async () => {
   const project = await admin.createProject()
   const url = `${ORGANIZATION_URL}/${project.id}`

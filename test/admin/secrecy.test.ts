@@ -48,7 +48,7 @@ test('no key stands in a log line or in the topic, though keys travel in URLs; c
 
   const topic = admin.log.records.map(({ key, value }) => `${key?.toString('latin1')} ${value?.toString('latin1')}`)
   const everything = [...admin.lines, ...topic].join('\n')
-  expect(admin.lines.some((line) => line.includes('request served'))).toBe(true)
+  expect(admin.lines.some((line) => line.includes('request done'))).toBe(true)
   const secrets = [
     project.master,
     project.read,

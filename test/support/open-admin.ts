@@ -4,7 +4,7 @@ import { ADMIN_SETTINGS, registerAdmin } from '../../services/admin/app.ts'
 import { buildServer } from '../../services/shared/http/server.ts'
 import type { Registry, RegistryLimits } from '../../services/shared/registry/registry.ts'
 import { DEPLOYMENT, type ProjectKeys } from './api.ts'
-import type { MemoryLog } from './memory-log.ts'
+import type { MemoryLog } from './memory-control-log.ts'
 import { openTestRegistry } from './open-registry.ts'
 
 export interface OpenedAdmin {
@@ -35,7 +35,12 @@ export async function openTestAdmin(options: { limits?: Partial<RegistryLimits> 
   const { registry, log, metrics, lines: registryLines } = await openTestRegistry(options)
   const lines: string[] = [...registryLines]
   const logger = pino({ level: 'trace' }, { write: (line: string) => lines.push(line) })
-  const app = buildServer({ logger, metrics, bodyBytesMax: 10_000_000, unready: async () => ({}) })
+  const app = buildServer({
+    logger,
+    metrics,
+    bodyBytesMax: 10_000_000,
+    isReady: async () => ({ ready: true, problems: [] }),
+  })
   const routes: string[] = []
   app.addHook('onRoute', ({ method, url }) => {
     routes.push(...[method].flat().map((name) => `${name} ${url}`))

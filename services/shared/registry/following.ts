@@ -3,7 +3,7 @@ import type { EventLog, LogRecord } from '../log/port.ts'
 
 /** One reader of a one-partition topic, and those who wait until it has come past an offset. */
 export interface Following {
-  /** As the log's `follow`. */
+  /** As the log's `follow`; rejects when that ends before. */
   readonly caughtUp: Promise<void>
   /** Aborts, with the reason, when following broke off for good; not when it was stopped. */
   readonly failed: AbortSignal
@@ -22,13 +22,16 @@ interface Waiter {
   readonly reject: (error: AppError) => void
 }
 
-/** Hands every record of the topic to `apply`, in order; `apply` must not throw. */
+/** Hands every record of the topic to `apply`, in order, until stopped or `signal` aborts; `apply` must not throw. */
 export function startFollowing(
   log: Pick<EventLog, 'follow'>,
   topic: string,
   apply: (record: LogRecord) => void,
+  signal?: AbortSignal,
 ): Following {
   const stopping = new AbortController()
+  signal?.addEventListener('abort', () => stopping.abort())
+  if (signal?.aborted === true) stopping.abort()
   const failed = new AbortController()
   const waiters = new Set<Waiter>()
   let applied = -1n
@@ -57,8 +60,11 @@ export function startFollowing(
     },
   )
 
+  const endedBefore = done.then(() => {
+    throw new AppError('SHUTTING_DOWN', 'following was stopped')
+  })
   return {
-    caughtUp,
+    caughtUp: Promise.race([caughtUp, endedBefore]),
     failed: failed.signal,
     async passed(offset, timeoutMs) {
       if (offset <= applied) return

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Registry as MetricsRegistry } from 'prom-client'
 import { AppError } from '../errors.ts'
-import type { EventLog, LogMessage } from '../log/port.ts'
+import type { EventLog, LogMessage, LogRecord } from '../log/port.ts'
 import { CONTROL_TOPIC } from '../log/topics.ts'
 import { startFollowing } from './following.ts'
 import type { Authenticator, Grant } from './grant.ts'
@@ -31,6 +31,8 @@ export interface RegistryOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly limits?: Partial<RegistryLimits>
+  /** Gives up opening (SHUTTING_DOWN), which a log that is away can hold up for long; afterwards the same as `close`. */
+  readonly signal?: AbortSignal
 }
 
 export interface RegistryLimits {
@@ -106,12 +108,14 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const metrics = registryMetrics(options.metrics, state)
   const organizationLookup = Buffer.from(seal.lookup(organization.key))
 
-  const following = startFollowing(log, CONTROL_TOPIC, (record) => {
+  const applyRecord = (record: LogRecord): void => {
     const change = decodeRecord(record, seal)
     state.apply(change)
     metrics.applied(change)
-    if ('aside' in change) logger.warn({ reason: change.aside, offset: record.offset }, 'control record kept aside')
-  })
+    const { offset } = record
+    if ('aside' in change) logger.warn({ reason: change.aside, offset: String(offset) }, 'control record kept aside')
+  }
+  const following = startFollowing(log, CONTROL_TOPIC, applyRecord, options.signal)
   let isClosed = false
   const close = async (): Promise<void> => {
     isClosed = true

@@ -1,6 +1,9 @@
+import { Registry as MetricsRegistry } from 'prom-client'
 import { expect, test } from 'vitest'
 import { AppError } from '../../../services/shared/errors.ts'
+import type { EventLog } from '../../../services/shared/log/port.ts'
 import { NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
+import { openRegistry } from '../../../services/shared/registry/registry.ts'
 import type { KeyFields } from '../../../services/shared/registry/types.ts'
 import { DEPLOYMENT } from '../../support/api.ts'
 import { contents, openTestRegistry } from '../../support/open-registry.ts'
@@ -209,6 +212,33 @@ test('another deployment secret is refused at the start, by name', async () => {
     /^TRIBUTARY_SECRET is not the secret .*3 of 3 keys/,
   )
   await expect(openTestRegistry({ secret: 'short' })).rejects.toEqual(withCode('CONFIG_INVALID'))
+})
+
+test('opening is given up when it is asked to, and fails as following failed', async () => {
+  const open = (follow: EventLog['follow'], signal?: AbortSignal): Promise<unknown> =>
+    openRegistry({
+      log: { append: async () => new Map(), follow },
+      secret: DEPLOYMENT.secret,
+      organization: { id: ORG, key: DEPLOYMENT.organizationKey },
+      metrics: new MetricsRegistry(),
+      logger: { info: () => {}, warn: () => {}, error: () => {} },
+      now: Date.now,
+      ...(signal !== undefined && { signal }),
+    })
+  const never = new Promise<void>(() => {})
+  const untilAborted: EventLog['follow'] = (_topic, _apply, signal) => ({
+    caughtUp: never,
+    done: new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+  })
+  const stop = new AbortController()
+  const opening = open(untilAborted, stop.signal)
+  stop.abort()
+  await expect(opening).rejects.toEqual(withCode('SHUTTING_DOWN'))
+  const broken: EventLog['follow'] = () => ({
+    caughtUp: never,
+    done: Promise.reject(new AppError('LOG_UNAVAILABLE', 'no such topic')),
+  })
+  await expect(open(broken)).rejects.toEqual(withCode('LOG_UNAVAILABLE'))
 })
 
 test('counters say what became of records and why keys were refused', async () => {
