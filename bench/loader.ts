@@ -4,15 +4,17 @@
  *
  *     UV_THREADPOOL_SIZE=16 node bench/loader.ts [--events 400000] [--runs 3] [--partitions 4] [--http]
  */
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import { Registry } from 'prom-client'
 import type { LoadableEvent } from '../services/loader/domain/decode.ts'
 import { toParts } from '../services/loader/prepare.ts'
+import { RowBuffers } from '../services/loader/row-buffers.ts'
 import { EVENT_COLUMNS, EVENTS_TABLE } from '../services/loader/rows.ts'
 import { LOADER_DEFAULTS } from '../services/loader/settings.ts'
 import { LOADER_GROUP, runLoader } from '../services/loader/worker.ts'
@@ -33,6 +35,9 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '3' },
     partitions: { type: 'string', default: '4' },
     http: { type: 'boolean', default: false },
+    // Of the process that loads, which this file starts itself.
+    log: { type: 'string' },
+    url: { type: 'string' },
   },
 })
 const EVENTS = Number(values.events)
@@ -92,7 +97,7 @@ async function direct(warehouse: Warehouse): Promise<number> {
       const record = { partition: 0, offset: BigInt(start + index), key: null, value: null, appendedAtMs: 0 }
       return { record, event: eventOf(start + index) }
     })
-    for (const part of await toParts('direct', events)) {
+    for (const part of await toParts('direct', events, new RowBuffers(0))) {
       payloads.push({ rowBinary: part.rowBinary, rowCount: part.events.length })
     }
   }
@@ -108,9 +113,18 @@ async function direct(warehouse: Warehouse): Promise<number> {
   return rate
 }
 
-async function load(log: EventLog, warehouse: Warehouse): Promise<{ rate: number; rssMiB: number }> {
-  await fillLog(log)
-  await warehouse.command('TRUNCATE TABLE events')
+/** Resident memory without the pages of mapped files: the log's, which are the kernel's cache. */
+function ownBytes(): number {
+  const kib = /RssAnon:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+  return kib === undefined ? process.memoryUsage().rss : Number(kib) * 1024
+}
+
+interface Loaded {
+  readonly rate: number
+  readonly rssMiB: number
+}
+
+async function loadToEnd(log: EventLog, warehouse: Warehouse): Promise<Loaded> {
   const stop = new AbortController()
   const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
   let rss = 0
@@ -119,24 +133,43 @@ async function load(log: EventLog, warehouse: Warehouse): Promise<{ rate: number
   const ends = await log.ends(EVENTS_TOPIC)
   for (;;) {
     const committed = await log.committed(EVENTS_TOPIC, LOADER_GROUP)
-    rss = Math.max(rss, process.memoryUsage().rss)
+    rss = Math.max(rss, ownBytes())
     if (ends.every(({ partition, end }) => committed.get(partition)?.offset === end)) break
     await Promise.race([delay(10), run])
   }
   const rate = EVENTS / ((performance.now() - started) / 1000)
   stop.abort()
   await run
-  if ((await count(warehouse)) !== EVENTS) throw new Error('the loader lost or doubled events')
   return { rate, rssMiB: Math.round(rss / 2 ** 20) }
+}
+
+const overHttp = (url: string): Warehouse => {
+  const timing = { connectionsMax: 10, idleSocketMs: 2_000, requestTimeoutMs: 120_000 }
+  return openHttpWarehouse({ url: new URL(url), username: 'default', password: '', database: 'default', ...timing })
+}
+
+/** A loader in a process of its own, with nothing else in its memory. */
+async function loadElsewhere(logFolder: string, url: string): Promise<Loaded> {
+  const args = [import.meta.filename, '--events', String(EVENTS), '--log', logFolder, '--url', url]
+  const { stdout } = await promisify(execFile)(process.execPath, args)
+  return JSON.parse(stdout) as Loaded
+}
+
+if (values.log !== undefined && values.url !== undefined) {
+  const log = await openLmdbLog({ folder: values.log })
+  const warehouse = overHttp(values.url)
+  console.log(JSON.stringify(await loadToEnd(log, warehouse)))
+  await log.close()
+  await warehouse.close()
+  process.exit()
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'tributary-bench-'))
 const front = values.http ? await startFront({ folder: join(folder, 'front') }) : undefined
-const timing = { connectionsMax: 10, idleSocketMs: 2_000, requestTimeoutMs: 120_000 }
 const warehouse =
   front === undefined
     ? await openChdbWarehouse({ folder: join(folder, 'warehouse'), readSessions: 2 })
-    : openHttpWarehouse({ url: new URL(front.url), username: 'default', password: '', database: 'default', ...timing })
+    : overHttp(front.url)
 await migrate(warehouse, { signal: never })
 const log = await openLmdbLog({ folder: join(folder, 'log') })
 await log.ensureTopics(topicSpecs({ eventPartitions: PARTITIONS, retentionMs: 1e12, retentionBytes: 1e12 }))
@@ -149,7 +182,11 @@ console.log(
 const rates: { direct: number; loader: number; rssMiB: number }[] = []
 for (let run = 0; run < RUNS; run += 1) {
   const directly = await direct(warehouse)
-  const loaded = await load(log, warehouse)
+  await fillLog(log)
+  await warehouse.command('TRUNCATE TABLE events')
+  const loaded =
+    front === undefined ? await loadToEnd(log, warehouse) : await loadElsewhere(join(folder, 'log'), front.url)
+  if ((await count(warehouse)) !== EVENTS) throw new Error('the loader lost or doubled events')
   rates.push({ direct: directly, loader: loaded.rate, rssMiB: loaded.rssMiB })
 }
 const result = {

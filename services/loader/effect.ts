@@ -10,6 +10,7 @@ import { formatIntent } from './domain/intent.ts'
 import type { LoaderMetrics } from './metrics.ts'
 import { encodeRows, type InsertPart, type PreparedBatch, toParts } from './prepare.ts'
 import { untilDefinite } from './retry.ts'
+import type { RowBuffers } from './row-buffers.ts'
 import { EVENT_COLUMNS, EVENTS_TABLE, REPEAT_COLUMNS, REPEATS_TABLE, repeatRows } from './rows.ts'
 import type { LoaderSettings } from './settings.ts'
 import { storedRepeats } from './stored-repeats.ts'
@@ -19,6 +20,7 @@ export interface EffectDeps {
   readonly warehouse: Warehouse
   readonly settings: LoaderSettings
   readonly metrics: LoaderMetrics
+  readonly buffers: RowBuffers
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>
 }
 
@@ -97,7 +99,7 @@ export class RangeEffect {
       stored,
     )
     const kept = events.filter((_item, index) => repeats[index] !== true)
-    return { kept, parts: await toParts(epoch, kept) }
+    return { kept, parts: await toParts(epoch, kept, this.#deps.buffers) }
   }
 
   /** Stores what the warehouse takes, and returns what it never will: halves are tried until the bad rows stand alone. */
@@ -105,6 +107,8 @@ export class RangeEffect {
     const { events, rowBinary } = part
     try {
       await this.#insert(EVENTS_TABLE, EVENT_COLUMNS, rowBinary, events.length, sub)
+      // Answered, so read to its end; after an error a request that was given up may still be reading it.
+      this.#deps.buffers.give(rowBinary)
       return []
     } catch (error) {
       if (!hasCode(error, 'WAREHOUSE_REJECTED')) throw error
@@ -113,7 +117,7 @@ export class RangeEffect {
     const middle = Math.ceil(events.length / 2)
     const refused: LoadableEvent[] = []
     for (const [index, half] of [events.slice(0, middle), events.slice(middle)].entries()) {
-      const halfPart = { events: half, rowBinary: await encodeRows(this.#claim.epoch, half) }
+      const halfPart = { events: half, rowBinary: await encodeRows(this.#claim.epoch, half, this.#deps.buffers) }
       refused.push(...(await this.#store(halfPart, `${sub}b${index}`)))
     }
     return refused

@@ -2,7 +2,9 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Batch } from './batch-reader.ts'
 import { sortForTable, splitForInserts } from './domain/arrange.ts'
 import { type DeadRecord, type DecodeEvent, decodeRecord, type LoadableEvent, type ReasonOf } from './domain/decode.ts'
-import { eventRowsWriter, writeEventRow } from './rows.ts'
+import type { RowBuffers } from './row-buffers.ts'
+import { eventRowsBytes, writeEventRow } from './rows.ts'
+import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
 
 /** Records worked on without letting anything else run: about ten milliseconds. */
 const STRETCH = 4_000
@@ -22,8 +24,12 @@ export interface PreparedBatch {
 }
 
 /** Rows of `events`, in the given order. */
-export async function encodeRows(epoch: string, events: readonly LoadableEvent[]): Promise<Buffer> {
-  const writer = eventRowsWriter(events)
+export async function encodeRows(
+  epoch: string,
+  events: readonly LoadableEvent[],
+  buffers: RowBuffers,
+): Promise<Buffer> {
+  const writer = new RowBinaryWriter(buffers.take(eventRowsBytes(events)))
   for (let start = 0; start < events.length; start += STRETCH) {
     if (start > 0) await yieldToOthers()
     for (const item of events.slice(start, start + STRETCH)) writeEventRow(writer, epoch, item)
@@ -32,10 +38,14 @@ export async function encodeRows(epoch: string, events: readonly LoadableEvent[]
 }
 
 /** Events in the order of the table, cut into inserts. A function of the events alone. */
-export async function toParts(epoch: string, events: readonly LoadableEvent[]): Promise<readonly InsertPart[]> {
+export async function toParts(
+  epoch: string,
+  events: readonly LoadableEvent[],
+  buffers: RowBuffers,
+): Promise<readonly InsertPart[]> {
   const parts: InsertPart[] = []
   for (const part of splitForInserts(sortForTable(events), ({ event }) => event.timestampMs)) {
-    parts.push({ events: part, rowBinary: await encodeRows(epoch, part) })
+    parts.push({ events: part, rowBinary: await encodeRows(epoch, part, buffers) })
   }
   return parts
 }
@@ -46,6 +56,7 @@ export async function prepare(
   batch: Batch,
   decode: DecodeEvent,
   reasonOf: ReasonOf,
+  buffers: RowBuffers,
 ): Promise<PreparedBatch> {
   const events: LoadableEvent[] = []
   const dead: DeadRecord[] = []
@@ -56,5 +67,5 @@ export async function prepare(
     else dead.push(decoded)
   }
   const hasKeys = events.some(({ event }) => event.repeatKey !== null)
-  return { batch, events, dead, parts: hasKeys ? undefined : await toParts(epoch, events) }
+  return { batch, events, dead, parts: hasKeys ? undefined : await toParts(epoch, events, buffers) }
 }

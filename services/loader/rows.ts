@@ -29,9 +29,9 @@ export const REPEAT_COLUMNS = [
 /** Bytes of a row besides twice its properties, roughly. */
 const ROW_BYTES = 160
 
-/** A writer with room for these events, if they are written whole. */
-export const eventRowsWriter = (events: readonly LoadableEvent[]): RowBinaryWriter =>
-  new RowBinaryWriter(events.reduce((sum, { event }) => sum + ROW_BYTES + 2 * event.properties.length, 0))
+/** Bytes that are enough for the rows of these events, names of more than usual length aside. */
+export const eventRowsBytes = (events: readonly LoadableEvent[]): number =>
+  events.reduce((sum, { event }) => sum + ROW_BYTES + 2 * event.properties.length, 0)
 
 /** Writes one row of `events`, in the order of `EVENT_COLUMNS`. */
 export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, record }: LoadableEvent): void {

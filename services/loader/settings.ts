@@ -22,7 +22,7 @@ export const LOADER_DEFAULTS: LoaderSettings = {
   batchRowsMax: 50_000,
   batchBytesMax: 32 * 1024 * 1024,
   batchAgeMs: 500,
-  batchesMax: 4,
+  batchesMax: 3,
   effectMs: 60_000,
   drainMs: 10_000,
   retryDelayMs: 100,

@@ -4,11 +4,12 @@ import { BatchSlots } from './batch-slots.ts'
 import { type ClaimProgress, loadClaim } from './claim-loop.ts'
 import type { EffectDeps } from './effect.ts'
 import { LoaderMetrics } from './metrics.ts'
+import { RowBuffers } from './row-buffers.ts'
 import type { LoaderSettings } from './settings.ts'
 
 export const LOADER_GROUP = 'tributary.loader'
 
-export interface LoaderDeps extends Omit<EffectDeps, 'metrics'> {
+export interface LoaderDeps extends Omit<EffectDeps, 'metrics' | 'buffers'> {
   readonly registry: Registry
   readonly settings: LoaderSettings
 }
@@ -32,8 +33,9 @@ export async function runLoader(deps: LoaderDeps, signal: AbortSignal): Promise<
     }
   })
   const slots = new BatchSlots(deps.settings.batchesMax)
-  // A partition that another process gives up is soon ours; two read-ahead buffers of one batch are enough.
-  const bufferBytesMax = 2 * deps.settings.batchBytesMax
+  const buffers = new RowBuffers(deps.settings.batchesMax)
+  // Batches are the loader's own read-ahead; the log's has to cover the time of one read.
+  const bufferBytesMax = deps.settings.batchBytesMax
   await deps.log.consume({ topic: EVENTS_TOPIC, group: LOADER_GROUP, signal, bufferBytesMax }, async (claim) => {
     const { partition, committed } = claim
     const progress: ClaimProgress = { position: committed.offset, batchSinceMs: undefined }
@@ -41,7 +43,7 @@ export async function runLoader(deps: LoaderDeps, signal: AbortSignal): Promise<
     const fields = { partition, offset: String(committed.offset), replay: committed.metadata !== '' }
     deps.logger.info(fields, 'partition taken')
     try {
-      await loadClaim({ ...deps, metrics }, slots, claim, progress)
+      await loadClaim({ ...deps, metrics, buffers }, slots, claim, progress)
     } finally {
       if (claims.get(partition) === progress) {
         claims.delete(partition)

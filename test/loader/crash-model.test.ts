@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
 import { LOADER_DEFAULTS } from '../../services/loader/settings.ts'
@@ -121,20 +121,26 @@ function startProcess(world: World, faults: readonly Fault[]): { settled: Promis
     settings: { ...LOADER_DEFAULTS, batchRowsMax: world.rows, batchAgeMs: 0, retryDelayMs: 0, retryDelayMaxMs: 0 },
   }
   if (world.log.isDone()) stop.abort()
-  const run = runLoader(deps, stop.signal)
-    .catch((error: unknown) => {
+  const live = async (): Promise<void> => {
+    try {
+      await runLoader(deps, stop.signal)
+    } catch (error) {
       if (!(error instanceof Crash)) throw error
-    })
-    .then(async () => {
-      totals.replays += await sumOf(registry, 'loader_replays_total')
-      const [read, ...outcomes] = await Promise.all(
-        ['read_total', 'stored_total', 'repeated_total', 'dead_lettered_total', 'abandoned_total', 'in_flight'].map(
-          (name) => sumOf(registry, `loader_events_${name}`),
-        ),
-      )
-      expect(outcomes.reduce((sum, value) => sum + value, 0)).toBe(read)
-      expect(outcomes.at(-1)).toBe(0)
-    })
+    }
+    totals.replays += await sumOf(registry, 'loader_replays_total')
+    const names = [
+      'read_total',
+      'stored_total',
+      'repeated_total',
+      'dead_lettered_total',
+      'abandoned_total',
+      'in_flight',
+    ]
+    const [read, ...outcomes] = await Promise.all(names.map((name) => sumOf(registry, `loader_events_${name}`)))
+    expect(outcomes.reduce((sum, value) => sum + value, 0)).toBe(read)
+    expect(outcomes.at(-1)).toBe(0)
+  }
+  const run = live()
   return {
     settled: Promise.race([run, frozen.promise]),
     async thaw() {

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { sortForTable, splitForInserts } from '../../services/loader/domain/arrange.ts'
 import type { LoadableEvent } from '../../services/loader/domain/decode.ts'

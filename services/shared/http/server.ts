@@ -67,6 +67,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     reply.headers(CORS_HEADERS)
     reply.header('x-request-id', request.id)
   }
+  const allow = (reply: FastifyReply): FastifyReply => reply.code(204).send()
   const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const { status, body, retryAfterS, isFault } = errorAnswer(error, request.id)
     if (isFault) logger.error({ requestId: request.id, method: request.method, err: error }, 'request failed')
@@ -93,7 +94,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
       begin(request, reply)
-      void (request.method === 'OPTIONS' ? reply.code(204).send() : fail(error, request, reply))
+      void (request.method === 'OPTIONS' ? allow(reply) : fail(error, request, reply))
     },
   })
 
@@ -139,7 +140,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       )
     })
     if (request.method === 'OPTIONS') {
-      void reply.code(204).send()
+      void allow(reply)
       return
     }
     // Bodies are read by what they are: browsers send JSON as text/plain, and a type that makes no sense is no fault.
