@@ -104,8 +104,9 @@ const warehouse = {
 }
 
 const ingest = {
-  TRIBUTARY_INGEST_BODY_BYTES: int(10 * MIB, 1_024, 256 * MIB, 'Largest request body, after decompression.'),
-  TRIBUTARY_INGEST_EVENT_BYTES: int(MIB, 256, 16 * MIB, 'Largest single event.'),
+  TRIBUTARY_INGEST_BODY_BYTES: int(10_000_000, 1_024, 256 * MIB, 'Largest request body, after decompression.'),
+  TRIBUTARY_INGEST_EVENT_BYTES: int(900_000, 256, 16 * MIB, 'Largest event; Kafka takes 1 MiB unless told otherwise.'),
+  TRIBUTARY_INGEST_EVENTS: int(20_000, 1, 1_000_000, 'Most events in one request.'),
   TRIBUTARY_INGEST_QUEUE_BYTES: int(
     64 * MIB,
     MIB,
