@@ -226,8 +226,8 @@ function warehouse(e: Environment, dataDir: string, problems: string[]): Config[
 }
 
 function redirectHosts(e: Environment): readonly string[] {
-  if (e.TRIBUTARY_REDIRECT_HOSTS === 'none') return []
-  return e.TRIBUTARY_REDIRECT_HOSTS.split(',')
+  return (e.TRIBUTARY_REDIRECT_HOSTS ?? '')
+    .split(',')
     .map((host) => host.trim().toLowerCase())
     .filter((host) => host !== '')
 }

@@ -135,7 +135,7 @@ async function openFollowed(
 ): Promise<Registry> {
   const { id, key, secret } = deps.organization
   const registry = life.opened.adopt(
-    await openRegistry({ ...deps, secret, organization: { id, key }, now: Date.now }),
+    await openRegistry({ ...deps, secret, organization: { id, key }, now: Date.now, signal: life.signal }),
     (registry) => registry.close(),
   )
   life.background('registry', untilFailed(registry.failed, life.signal))

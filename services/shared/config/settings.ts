@@ -113,9 +113,10 @@ const ingest = {
     4_096 * MIB,
     'Bytes that may wait for the log; beyond it, 503 with Retry-After.',
   ),
-  TRIBUTARY_REDIRECT_HOSTS: text(
-    'Comma-separated hosts to which a recording link (`redirect=`) may lead. Unset: none.',
-    { default: 'none' },
+  TRIBUTARY_REDIRECT_HOSTS: Type.Optional(
+    text(
+      'Comma-separated hosts to which a recording link (`redirect=`) may lead; `*.example.com` for all under it. Unset: none.',
+    ),
   ),
 }
 
