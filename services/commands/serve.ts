@@ -61,7 +61,7 @@ Example:
       .action(async () => {
         const config = loadConfig(process.env, process.cwd())
         const { serve } = await import('./serve/serve.ts')
-        process.exitCode = await serve({ name, roles, config, isTerminal: process.stdout.isTTY })
+        process.exitCode = await serve({ name, roles, config, isTerminal: name === 'all' && process.stdout.isTTY })
       }),
   )
 }

@@ -60,6 +60,7 @@ export interface Config {
   readonly ingest: {
     readonly bodyBytesMax: number
     readonly eventBytesMax: number
+    readonly eventsPerRequestMax: number
     readonly queueBytesMax: number
     readonly redirectHosts: readonly string[]
   }
@@ -103,6 +104,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
     ingest: {
       bodyBytesMax: e.TRIBUTARY_INGEST_BODY_BYTES,
       eventBytesMax: e.TRIBUTARY_INGEST_EVENT_BYTES,
+      eventsPerRequestMax: e.TRIBUTARY_INGEST_EVENTS,
       queueBytesMax: e.TRIBUTARY_INGEST_QUEUE_BYTES,
       redirectHosts: redirectHosts(e),
     },
@@ -224,8 +226,8 @@ function warehouse(e: Environment, dataDir: string, problems: string[]): Config[
 }
 
 function redirectHosts(e: Environment): readonly string[] {
-  if (e.TRIBUTARY_REDIRECT_HOSTS === 'none') return []
-  return e.TRIBUTARY_REDIRECT_HOSTS.split(',')
+  return (e.TRIBUTARY_REDIRECT_HOSTS ?? '')
+    .split(',')
     .map((host) => host.trim().toLowerCase())
     .filter((host) => host !== '')
 }

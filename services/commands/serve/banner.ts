@@ -11,7 +11,8 @@ export function banner(options: {
   readonly warehouse: string
 }): string {
   const { url, organization } = options
-  const file = relative(options.cwd, organization.file) || organization.file
+  const inside = relative(options.cwd, organization.file)
+  const file = inside.startsWith('..') ? organization.file : inside
   const kept =
     organization.source === 'environment'
       ? 'set in the environment'

@@ -1,5 +1,7 @@
 import packageJson from '../../../package.json' with { type: 'json' }
 import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
+import { registerIngest } from '../../ingest/register.ts'
+import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
 import { runLoader } from '../../loader/worker.ts'
 import { registerQuery } from '../../query/register.ts'
@@ -9,7 +11,7 @@ import { makeDataDir, type OpenedOrganization, openOrganization } from '../../sh
 import { buildServer } from '../../shared/http/server.ts'
 import { type Life, live } from '../../shared/lifecycle.ts'
 import type { EventLog } from '../../shared/log/port.ts'
-import { topicSpecs } from '../../shared/log/topics.ts'
+import { EVENTS_TOPIC, topicSpecs } from '../../shared/log/topics.ts'
 import { openRegistry, type Registry } from '../../shared/registry/registry.ts'
 import { createLogger, type Logger } from '../../shared/telemetry/logger.ts'
 import { createReadiness } from '../../shared/telemetry/health.ts'
@@ -30,14 +32,14 @@ export interface ServeOptions {
   readonly name: string
   readonly roles: readonly Role[]
   readonly config: Config
-  /** Standard output is a person's terminal. */
+  /** A person looks on: a banner, and fewer lines. */
   readonly isTerminal: boolean
 }
 
 /** Runs one process until it is told to stop; resolves with its exit code. */
 export async function serve(options: ServeOptions): Promise<number> {
   const { name, config } = options
-  const logger = createLogger({ level: config.logLevel, service: name })
+  const logger = createLogger({ level: options.isTerminal ? quieter(config.logLevel) : config.logLevel, service: name })
   return live({ drainMs: config.drainMs, log: logger, process }, (life) => start(life, logger, options))
 }
 
@@ -45,7 +47,7 @@ export async function serve(options: ServeOptions): Promise<number> {
  * Opens, in this order: the data folder, the organization, the log, the warehouse, the registry, the loader, the HTTP
  * server. They close in reverse: first nothing new is accepted, then what is in hand is finished, then the rest goes.
  */
-async function start(life: Life, logger: Logger, { name, roles, config, isTerminal }: ServeOptions): Promise<void> {
+async function start(life: Life, logger: Logger, { roles, config, isTerminal }: ServeOptions): Promise<void> {
   const { opened } = life
   const has = (...some: readonly Role[]): boolean => some.some((role) => roles.includes(role))
   const metrics = createMetrics()
@@ -66,7 +68,7 @@ async function start(life: Life, logger: Logger, { name, roles, config, isTermin
   }
   const patience = AbortSignal.any([life.signal, AbortSignal.timeout(START_PATIENCE_MS)])
   const log = opened.adopt(await openLog(config, logger), (log) => log.close())
-  await log.ensureTopics(topicSpecs(config.topics))
+  const topics = await log.ensureTopics(topicSpecs(config.topics))
   const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
   const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
   if (has('loader') && warehouse !== undefined) {
@@ -88,6 +90,18 @@ async function start(life: Life, logger: Logger, { name, roles, config, isTermin
     ),
   })
   if (registry !== undefined) {
+    if (has('ingest')) {
+      registerIngest(app, {
+        log,
+        // The topic's own: where it was made with another number than is set now, repeats must still meet.
+        eventPartitions: topics.find(({ name }) => name === EVENTS_TOPIC)?.partitions ?? config.topics.eventPartitions,
+        authenticator: registry,
+        metrics,
+        settings: { ...INGEST_DEFAULTS, ...config.ingest },
+        now: Date.now,
+        logger,
+      })
+    }
     if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
     if (has('query') && warehouse !== undefined) {
       const deps = { warehouse, authenticator: registry, metrics, logger, settings: config.query, now: Date.now }
@@ -97,7 +111,7 @@ async function start(life: Life, logger: Logger, { name, roles, config, isTermin
   opened.defer(async () => app.close())
   const url = await listen(app, config.server)
   logger.info({ url, roles, log: log.kind, warehouse: warehouse?.kind }, 'listening')
-  if (isTerminal && name === 'all' && organization !== undefined) {
+  if (isTerminal && organization !== undefined) {
     const at = { log: place(config.log), warehouse: place(config.warehouse) }
     process.stdout.write(banner({ version: packageJson.version, url, organization, cwd: process.cwd(), ...at }))
   }
@@ -121,7 +135,7 @@ async function openFollowed(
 ): Promise<Registry> {
   const { id, key, secret } = deps.organization
   const registry = life.opened.adopt(
-    await openRegistry({ ...deps, secret, organization: { id, key }, now: Date.now }),
+    await openRegistry({ ...deps, secret, organization: { id, key }, now: Date.now, signal: life.signal }),
     (registry) => registry.close(),
   )
   life.background('registry', untilFailed(registry.failed, life.signal))
@@ -147,6 +161,9 @@ function startLoader(life: Life, deps: Parameters<typeof runLoader>[0]): void {
     await done.catch(() => {}) // its failure was already told in the background
   })
 }
+
+/** On a terminal the banner says what the lines at `info` would. */
+const quieter = (level: Config['logLevel']): Config['logLevel'] => (level === 'info' ? 'warn' : level)
 
 const place = (part: Config['log'] | Config['warehouse']): string => {
   switch (part.kind) {

@@ -104,17 +104,19 @@ const warehouse = {
 }
 
 const ingest = {
-  TRIBUTARY_INGEST_BODY_BYTES: int(10 * MIB, 1_024, 256 * MIB, 'Largest request body, after decompression.'),
-  TRIBUTARY_INGEST_EVENT_BYTES: int(MIB, 256, 16 * MIB, 'Largest single event.'),
+  TRIBUTARY_INGEST_BODY_BYTES: int(10_000_000, 1_024, 256 * MIB, 'Largest request body, after decompression.'),
+  TRIBUTARY_INGEST_EVENT_BYTES: int(900_000, 256, 16 * MIB, 'Largest event; Kafka takes 1 MiB unless told otherwise.'),
+  TRIBUTARY_INGEST_EVENTS: int(20_000, 1, 1_000_000, 'Most events in one request.'),
   TRIBUTARY_INGEST_QUEUE_BYTES: int(
     64 * MIB,
     MIB,
     4_096 * MIB,
     'Bytes that may wait for the log; beyond it, 503 with Retry-After.',
   ),
-  TRIBUTARY_REDIRECT_HOSTS: text(
-    'Comma-separated hosts to which a recording link (`redirect=`) may lead. Unset: none.',
-    { default: 'none' },
+  TRIBUTARY_REDIRECT_HOSTS: Type.Optional(
+    text(
+      'Comma-separated hosts to which a recording link (`redirect=`) may lead; `*.example.com` for all under it. Unset: none.',
+    ),
   ),
 }
 
