@@ -21,7 +21,7 @@ export interface LoaderSettings {
 /** Half a kilobyte an event: about 500 MiB resident at the most, with every partition behind. */
 export const LOADER_DEFAULTS: LoaderSettings = {
   batchRowsMax: 25_000,
-  batchBytesMax: 32 * 1024 * 1024,
+  batchBytesMax: 16 * 1024 * 1024,
   batchAgeMs: 500,
   batchesMax: 3,
   effectMs: 60_000,

@@ -23,10 +23,12 @@ export interface KafkaSettings {
   readonly replicationFactor: number | undefined
   readonly minInsyncReplicas: number | undefined
   readonly topicPrefix: string
+  readonly sessionTimeoutMs: number | undefined
 }
 export interface LmdbSettings {
   readonly kind: 'lmdb'
   readonly folder: string
+  readonly sessionTimeoutMs: number | undefined
 }
 
 export interface HttpWarehouseSettings {
@@ -158,7 +160,8 @@ function organization(e: Environment, problems: string[]): Config['organization'
 }
 
 function log(e: Environment, dataDir: string, problems: string[]): Config['log'] {
-  if (e.KAFKA_BROKERS === undefined) return { kind: 'lmdb', folder: join(dataDir, 'log') }
+  const sessionTimeoutMs = e.TRIBUTARY_LOG_SESSION_MS
+  if (e.KAFKA_BROKERS === undefined) return { kind: 'lmdb', folder: join(dataDir, 'log'), sessionTimeoutMs }
   const brokers = e.KAFKA_BROKERS.split(',').map((broker) => broker.trim())
   if (!brokers.every((broker) => /^(?:\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$/.test(broker))) {
     problems.push('KAFKA_BROKERS must be a comma-separated list of host:port')
@@ -182,6 +185,7 @@ function log(e: Environment, dataDir: string, problems: string[]): Config['log']
     replicationFactor: e.KAFKA_REPLICATION_FACTOR,
     minInsyncReplicas: e.KAFKA_MIN_INSYNC_REPLICAS,
     topicPrefix: e.KAFKA_TOPIC_PREFIX ?? '',
+    sessionTimeoutMs,
   }
 }
 

@@ -13,12 +13,13 @@ export async function openLog(config: Config, logger: WarnLog): Promise<EventLog
   const { queueBytesMax } = config.ingest
   if (config.log.kind === 'kafka') return openKafka(config.log, queueBytesMax, logger)
   const { openLmdbLog } = await import('../../shared/log/lmdb/open.ts')
-  return openLmdbLog({ folder: config.log.folder, queueBytesMax, logger })
+  const { folder, sessionTimeoutMs } = config.log
+  return openLmdbLog({ folder, queueBytesMax, logger, ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }) })
 }
 
 async function openKafka(settings: KafkaSettings, queueBytesMax: number, logger: WarnLog): Promise<EventLog> {
   const { openKafkaLog } = await import('../../shared/log/kafka/open.ts')
-  const { brokers, clientId, sasl, replicationFactor, minInsyncReplicas } = settings
+  const { brokers, clientId, sasl, replicationFactor, minInsyncReplicas, sessionTimeoutMs } = settings
   const ssl = settings.ssl && (settings.ssl.caFile === undefined ? true : { ca: await authority(settings.ssl.caFile) })
   const log = await openKafkaLog({
     brokers,
@@ -28,6 +29,7 @@ async function openKafka(settings: KafkaSettings, queueBytesMax: number, logger:
     ...(ssl === undefined ? {} : { ssl }),
     ...(sasl === undefined ? {} : { sasl }),
     ...(replicationFactor === undefined ? {} : { replicationFactor }),
+    ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }),
     ...(minInsyncReplicas === undefined ? {} : { minInsyncReplicas }),
   })
   return prefixedLog(log, settings.topicPrefix)

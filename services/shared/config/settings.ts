@@ -82,6 +82,14 @@ const log = {
       description: 'Partitions of the events topic when it is made: 4 in the embedded log, 12 in Kafka, unless set.',
     }),
   ),
+  TRIBUTARY_LOG_SESSION_MS: Type.Optional(
+    Type.Integer({
+      minimum: 1_000,
+      maximum: 3_600_000,
+      description:
+        'Silence after which a loader counts as dead and others take its partitions: 10000 in the embedded log, 45000 in Kafka, unless set.',
+    }),
+  ),
   TRIBUTARY_LOG_RETENTION_HOURS: int(168, 1, 87_600, 'How long the log keeps events; the warehouse keeps them anyway.'),
   TRIBUTARY_LOG_RETENTION_BYTES: int(
     10_737_418_240,
@@ -121,10 +129,10 @@ const ingest = {
 }
 
 const loader = {
-  TRIBUTARY_LOADER_BATCH_ROWS: int(50_000, 1, 1_000_000, 'Rows after which a batch is inserted.'),
-  TRIBUTARY_LOADER_BATCH_BYTES: int(32 * MIB, 1_024, 256 * MIB, 'Bytes after which a batch is inserted.'),
+  TRIBUTARY_LOADER_BATCH_ROWS: int(25_000, 1, 1_000_000, 'Rows after which a batch is inserted.'),
+  TRIBUTARY_LOADER_BATCH_BYTES: int(16 * MIB, 1_024, 256 * MIB, 'Bytes after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_AGE_MS: int(500, 10, 60_000, 'Age of its oldest event at which a batch is inserted anyway.'),
-  TRIBUTARY_LOADER_BATCHES: int(4, 2, 256, 'Batches in memory at a time, over all partitions.'),
+  TRIBUTARY_LOADER_BATCHES: int(3, 2, 256, 'Batches in memory at a time, over all partitions.'),
 }
 
 interface KindDefaults {
