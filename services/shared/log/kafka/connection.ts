@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFatal, unavailable } from './errors.ts'
-import { createCluster, type Broker, type Cluster } from './kafkajs-parts.ts'
+import { createCluster, type Broker, type Cluster, type Protocol } from './kafkajs-parts.ts'
 import type { KafkaSettings } from './settings.ts'
-import type { Protocol } from './wire.ts'
 
 const RETRY_MS_MIN = 50
 const RETRY_MS_MAX = 1_000

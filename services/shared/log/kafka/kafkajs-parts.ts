@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module'
 import type { AssignerProtocol, ISocketFactory, KafkaConfig, LogEntry, logLevel, SASLOptions } from 'kafkajs'
-import type { Protocol } from './wire.ts'
 
 /**
  * The parts of kafkajs 2.2.4 that this adapter stands on: connections with TLS and SASL, the pool of brokers, and the
@@ -9,6 +8,19 @@ import type { Protocol } from './wire.ts'
  * last offset of an emptied batch). kafkajs gets no releases any more, and package.json pins this one, so that these inner
  * modules stay as they are; this file is the only one that knows where they live.
  */
+
+/** What a kafkajs connection sends: it adds length, header and correlation id, and hands back what follows them. */
+export interface Protocol<T> {
+  readonly request: {
+    readonly apiKey: number
+    readonly apiVersion: number
+    readonly apiName: string
+    /** An Encoder of kafkajs; see `encodable`. */
+    encode(): Promise<unknown>
+  }
+  readonly response: { decode(raw: Buffer): Promise<T>; parse(data: T): Promise<T> }
+  readonly requestTimeout?: number
+}
 
 export interface GroupMember {
   readonly memberId: string
@@ -122,6 +134,7 @@ const ClusterClass = load<new (options: object) => Cluster>('cluster/index.js')
 const { createLogger } = load<{ createLogger(o: object): unknown }>('loggers/index.js')
 const socketFactory = load<() => ISocketFactory>('network/socketFactory.js')
 const { requests } = load<{ requests: { JoinGroup: unknown } }>('protocol/requests/index.js')
+const Encoder = load<new (sizeBytes: number) => object>('protocol/encoder.js')
 const RequestQueueClass = load<{ prototype: RequestQueue }>('network/requestQueue/index.js')
 
 /** The wire format of a group's subscriptions and assignments, which kafkajs does export. */
@@ -149,6 +162,10 @@ function stopIdleSpinning(queue: RequestQueue): void {
   }
 }
 stopIdleSpinning(RequestQueueClass.prototype)
+
+/** Bytes in the one shape that a kafkajs connection takes a request's body in; they are not copied. */
+export const encodable = (bytes: Buffer): unknown =>
+  Object.assign(new Encoder(1), { buf: bytes, offset: bytes.length })
 
 /** A pool of connections to the brokers of one cluster; nothing is connected yet. */
 export function createCluster(options: ClusterOptions): Cluster {

@@ -1,19 +1,9 @@
+import { encodable, type Protocol } from './kafkajs-parts.ts'
+
 /**
  * The three Kafka requests that the client of kafkajs cannot send as we need them: Produce with an answer for each
  * partition, Fetch with whole batches, and Metadata with topic ids. Shapes are those of the Kafka protocol guide.
  */
-
-/** What a kafkajs connection sends: it adds length, header and correlation id, and hands back what follows them. */
-export interface Protocol<T> {
-  readonly request: {
-    readonly apiKey: number
-    readonly apiVersion: number
-    readonly apiName: string
-    encode(): Promise<{ readonly buffer: Buffer }>
-  }
-  readonly response: { decode(raw: Buffer): Promise<T>; parse(data: T): Promise<T> }
-  readonly requestTimeout?: number
-}
 
 class Writer {
   readonly #parts: Buffer[] = []
@@ -145,7 +135,7 @@ export function produce(
           writer.string(topic).int32(partitions.length)
           for (const { partition, batch } of partitions) writer.int32(partition).int32(batch.length).raw(batch)
         }
-        return writer
+        return encodable(writer.buffer)
       },
     },
     response: answering((reader) => {
@@ -194,7 +184,7 @@ export function fetch(
         for (const { partition, position, bytesMax } of partitions) {
           writer.int32(partition).int32(-1).int64(position).int64(-1n).int32(bytesMax)
         }
-        return writer.int32(0).string('')
+        return encodable(writer.int32(0).string('').buffer)
       },
     },
     response: answering((reader) => {
@@ -241,7 +231,7 @@ export function metadata(topic: string): Protocol<TopicMetadata & Throttled> {
       async encode() {
         const writer = new Writer().uvarint(0) // the header's tags, which kafkajs does not know of
         writer.uvarint(2).raw(Buffer.alloc(16)).compactString(topic).uvarint(0)
-        return writer.int8(0).int8(0).uvarint(0)
+        return encodable(writer.int8(0).int8(0).uvarint(0).buffer)
       },
     },
     response: answering((reader) => {
