@@ -33,9 +33,16 @@ Examples:
   return program
 }
 
+/** What a server that is away, or refuses us, said; its first line alone. */
+function whyAway({ code, cause }: AppError): string {
+  if (!(cause instanceof Error) || (code !== 'LOG_UNAVAILABLE' && code !== 'WAREHOUSE_UNAVAILABLE')) return ''
+  const deepest = cause.cause instanceof Error ? cause.cause : cause
+  return ` (${deepest.message.split('\n', 1)[0]})`
+}
+
 /** A sentence for what the user can put right; the stack for what only we can. */
 function explain(error: unknown): string {
-  if (error instanceof AppError) return error.message
+  if (error instanceof AppError) return `${error.message}${whyAway(error)}`
   const { code, message, stack } = error as NodeJS.ErrnoException
   switch (code ?? '') {
     case 'ENOSPC':
