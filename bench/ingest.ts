@@ -16,8 +16,8 @@ import { KEYS, PROJECT } from '../test/support/ingest-app.ts'
 
 const EVENT_BYTES = 500
 const CASES = {
-  bulk: { eventsPerRequest: 100, connections: 16, bodies: 50 },
-  single: { eventsPerRequest: 1, connections: 64, bodies: 500 },
+  bulk: { eventsPerRequest: 100, connections: 64, bodies: 50 },
+  single: { eventsPerRequest: 1, connections: 512, bodies: 500 },
 } as const
 
 const { values: flags } = parseArgs({

@@ -14,8 +14,8 @@ export interface PreparedEvent {
   /** Undefined: when it was received. */
   readonly timestampMs: number | undefined
   readonly uniquenessToken: string | undefined
-  /** UTF-8 JSON text, an object. */
-  readonly properties: Buffer
+  /** JSON text, an object. */
+  readonly properties: string
 }
 
 /** Numbers lost digits when the request was parsed: parse it again with `parseExactly`, and prepare that. */
@@ -57,9 +57,10 @@ export class EventPreparer {
     // JSON leaves out what is undefined; deleting it would turn the object into a slow one.
     if (namespace !== NO_NAMESPACE) event['keen'] = namespace.stored
 
-    const properties = Buffer.from(JSON.stringify(event))
-    if (properties.length > this.#rules.eventBytesMax) {
-      const message = `Event is too large: ${properties.length} bytes, at most ${this.#rules.eventBytesMax} are allowed.`
+    const properties = JSON.stringify(event)
+    const bytes = Buffer.byteLength(properties)
+    if (bytes > this.#rules.eventBytesMax) {
+      const message = `Event is too large: ${bytes} bytes, at most ${this.#rules.eventBytesMax} are allowed.`
       return { code: 'EventTooLargeError', message }
     }
     const { timestampMs, uniquenessToken } = namespace

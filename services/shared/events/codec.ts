@@ -44,14 +44,18 @@ const writeFixed = (target: Buffer, bytes: Buffer, position: number): number => 
   return position + ID_BYTES
 }
 
+/** The properties may still be text: it is written where it goes, without a buffer of its own. */
+export type EncodableEvent = Omit<LoggedEvent, 'properties'> & { readonly properties: Buffer | string }
+
 /**
  * An event in Avro single-object encoding of the current schema. Written by hand, field by field: a generic encoder
  * takes several times as long, and this runs once for every event that comes in. Throws RangeError when an id is not
  * 16 bytes or a time is not a whole number.
  */
-export function encodeEvent(event: LoggedEvent): Buffer {
+export function encodeEvent(event: EncodableEvent): Buffer {
   const { project, collection, properties, repeatKey } = event
-  const bytesMax = FRAME_BYTES_MAX + 3 * (project.length + collection.length) + properties.length
+  const propertiesBytes = typeof properties === 'string' ? Buffer.byteLength(properties) : properties.length
+  const bytesMax = FRAME_BYTES_MAX + 3 * (project.length + collection.length) + propertiesBytes
   if (scratch.length - used < bytesMax) renew(bytesMax)
   const start = used
   scratch.set(HEADER, start)
@@ -62,9 +66,10 @@ export function encodeEvent(event: LoggedEvent): Buffer {
   position = writeLong(scratch, event.createdAtMs, position)
   position = writeLong(scratch, repeatKey === null ? 0 : 1, position)
   if (repeatKey !== null) position = writeFixed(scratch, repeatKey, position)
-  position = writeLong(scratch, properties.length, position)
-  scratch.set(properties, position)
-  used = position + properties.length
+  position = writeLong(scratch, propertiesBytes, position)
+  if (typeof properties === 'string') scratch.write(properties, position, propertiesBytes, 'utf8')
+  else scratch.set(properties, position)
+  used = position + propertiesBytes
   return scratch.subarray(start, used)
 }
 

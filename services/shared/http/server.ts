@@ -45,6 +45,8 @@ export interface ServerOptions {
   readonly gzipCharactersMin?: number
 }
 
+/** What every body counts as: the one type that has a parser. */
+const BODY_TYPE = 'application/octet-stream'
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|\s|$))/i
 
@@ -101,7 +103,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   app.decorateRequest('heldBytes', 0)
   app.decorateRequest('routeMeter', null)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (request, payload, done) => {
+  app.addContentTypeParser(BODY_TYPE, (request, payload, done) => {
     const held = (bytes: number): void => {
       request.heldBytes += bytes
     }
@@ -144,7 +146,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       return
     }
     // Bodies are read by what they are: browsers send JSON as text/plain, and a type that makes no sense is no fault.
-    if (METHODS_WITH_BODY.has(request.method)) request.raw.headers['content-type'] = 'application/octet-stream'
+    if (METHODS_WITH_BODY.has(request.method)) request.raw.headers['content-type'] = BODY_TYPE
     done()
   })
 
