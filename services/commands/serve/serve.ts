@@ -8,6 +8,7 @@ import { registerQuery } from '../../query/register.ts'
 import type { Config } from '../../shared/config.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
+import { registerDiscovery } from '../../shared/http/discovery.ts'
 import { buildServer } from '../../shared/http/server.ts'
 import { type Life, live } from '../../shared/lifecycle.ts'
 import type { EventLog } from '../../shared/log/port.ts'
@@ -89,6 +90,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
       }),
     ),
   })
+  registerDiscovery(app)
   if (registry !== undefined) {
     if (has('ingest')) {
       registerIngest(app, {
