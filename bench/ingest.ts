@@ -30,16 +30,27 @@ const { values: flags } = parseArgs({
   },
 })
 
-type Question = 'stored' | 'close'
+type Question = 'stored' | 'cpu' | 'close'
+
+/** Of all threads of this process. */
+const cpuSeconds = (): number => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
 
 async function serve(kind: string): Promise<void> {
   const { serveBare, serveIngest } = await import('./ingest-servers.ts')
   const server: ServerUnderLoad = await (kind === 'bare' ? serveBare() : serveIngest())
   process.on('message', (question: Question) => {
-    const answer = question === 'stored' ? server.stored() : server.close().then(() => process.disconnect())
+    const answers: Record<Question, () => Promise<unknown>> = {
+      stored: () => server.stored(),
+      cpu: async () => cpuSeconds(),
+      close: () => server.close().then(() => process.disconnect()),
+    }
+    const answer = answers[question]()
     answer.then((value) => process.connected && process.send?.({ value }), fail)
   })
-  process.send?.({ port: server.port, rss: process.memoryUsage.rss() })
+  process.send?.({ port: server.port })
 }
 
 const fail = (error: unknown): void => {
@@ -58,8 +69,8 @@ async function start(kind: 'bare' | 'ingest'): Promise<Subject> {
   return { child, port }
 }
 
-async function stored({ child }: Subject): Promise<number> {
-  child.send('stored' satisfies Question)
+async function ask({ child }: Subject, question: 'stored' | 'cpu'): Promise<number> {
+  child.send(question satisfies Question)
   const [{ value }] = (await once(child, 'message')) as [{ value: number }]
   return value
 }
@@ -87,19 +98,22 @@ async function measure(name: keyof typeof CASES): Promise<void> {
     return load({ url, requests, connections, durationMs: seconds * 1_000 })
   }
   const rates: Record<keyof typeof subjects, number[]> = { bare: [], ingest: [] }
+  const cpuMicros: Record<keyof typeof subjects, number[]> = { bare: [], ingest: [] }
   const p99s: number[] = []
   let acknowledged = 0
   for (let i = 0; i <= Number(flags.runs); i += 1) {
     for (const kind of ['bare', 'ingest'] as const) {
       const isWarmUp = i === 0
+      const cpuBefore = await ask(subjects[kind], 'cpu')
       const { answered, seconds, latencies } = await run(subjects[kind], isWarmUp ? 1 : Number(flags.seconds))
       if (kind === 'ingest') acknowledged += answered * eventsPerRequest
       if (isWarmUp) continue
+      cpuMicros[kind].push((1e6 * ((await ask(subjects[kind], 'cpu')) - cpuBefore)) / (answered * eventsPerRequest))
       rates[kind].push((answered * eventsPerRequest) / seconds)
       if (kind === 'ingest') p99s.push(quantile(latencies, 0.99))
     }
   }
-  const inLog = await stored(subjects.ingest)
+  const inLog = await ask(subjects.ingest, 'stored')
   await Promise.all([stop(subjects.bare), stop(subjects.ingest)])
   if (inLog !== acknowledged) throw new Error(`${acknowledged} events were acknowledged, ${inLog} are in the log`)
   report('ingest', {
@@ -113,6 +127,9 @@ async function measure(name: keyof typeof CASES): Promise<void> {
     bareEventsPerS: Math.round(median(rates.bare)),
     ingestEventsPerS: Math.round(median(rates.ingest)),
     ratio: Number((median(rates.ingest) / median(rates.bare)).toFixed(3)),
+    // Independent of what else the machine does; of all threads, the log's among them.
+    bareCpuMicrosPerEvent: Number(median(cpuMicros.bare).toFixed(2)),
+    ingestCpuMicrosPerEvent: Number(median(cpuMicros.ingest).toFixed(2)),
     p99Ms: Number(median(p99s).toFixed(2)),
     acknowledged,
   })

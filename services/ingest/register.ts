@@ -77,7 +77,8 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
       const grant = authorize(deps.authenticator, request)
       const body = decodeData(data)
       if (body === undefined) throw new AppError('InvalidRequestError', `The parameter 'data' is not base64.`)
-      await recordOne(request, grant, body)
+      // Mail filters and link previews ask for the head alone: nobody has opened or clicked anything then.
+      if (request.method !== 'HEAD') await recordOne(request, grant, body)
     } catch (error) {
       if (target === undefined) throw error
       // Whoever follows a link in a mail wants to arrive; that the click was not recorded is ours to know.
