@@ -14,7 +14,7 @@ type Stop = () => Promise<void>
 
 /** Started once a run, stopped at its end: what the suites under contract/, integration/ and compat/ talk to. */
 export default async function setup(project: TestProject): Promise<Stop> {
-  const stops = await Promise.all([provideKafka(project)])
+  const stops: Stop[] = [await provideKafka(project)]
   return async () => {
     for (const stop of stops) await stop()
   }
@@ -30,5 +30,5 @@ async function provideKafka(project: TestProject): Promise<Stop> {
     return async () => {}
   }
   project.provide('kafka', { brokers: kafka.brokers })
-  return kafka.stop
+  return () => kafka.stop()
 }

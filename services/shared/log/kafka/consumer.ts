@@ -241,6 +241,9 @@ export class GroupConsumer {
 function aborted(signal: AbortSignal, unless?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true, ...(unless === undefined ? {} : { signal: unless }) })
+    signal.addEventListener('abort', () => resolve(), {
+      once: true,
+      ...(unless === undefined ? {} : { signal: unless }),
+    })
   })
 }

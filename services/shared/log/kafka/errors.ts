@@ -47,4 +47,8 @@ export function isFatal(error: unknown): boolean {
 export const unavailable = (message: string, cause: unknown, details: Record<string, unknown> = {}): AppError =>
   cause instanceof AppError
     ? cause
-    : new AppError('LOG_UNAVAILABLE', message, { cause, details: { ...details, answer: typeOf(cause) }, retryAfterS: 1 })
+    : new AppError('LOG_UNAVAILABLE', message, {
+        cause,
+        details: { ...details, answer: typeOf(cause) },
+        retryAfterS: 1,
+      })

@@ -83,7 +83,12 @@ export class FetchLoop {
     }
   }
 
-  async #readFrom(leader: number, cursors: readonly Cursor[], signal: AbortSignal, onAnswer: () => void): Promise<void> {
+  async #readFrom(
+    leader: number,
+    cursors: readonly Cursor[],
+    signal: AbortSignal,
+    onAnswer: () => void,
+  ): Promise<void> {
     const { connection, topic } = this.#options
     const over = new Promise<undefined>((resolve) => {
       if (signal.aborted) resolve(undefined)
@@ -112,7 +117,8 @@ export class FetchLoop {
       for (const fetched of answer.partitions) {
         const asked = wanted.find(({ partition }) => partition === fetched.partition)
         // A cursor that was moved meanwhile has no use for what lay at its old place.
-        if (asked !== undefined && asked.cursor.position === asked.position) await this.#hand(asked.cursor, fetched, nothing)
+        if (asked !== undefined && asked.cursor.position === asked.position)
+          await this.#hand(asked.cursor, fetched, nothing)
       }
       onAnswer()
     }

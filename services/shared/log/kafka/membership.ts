@@ -140,32 +140,34 @@ export class Membership {
   async commit(generation: Generation, partition: number, { offset, metadata }: CommittedOffset): Promise<void> {
     let unknown = false
     const details = { group: this.#group, topic: this.#topic, partition }
-    await this.#connection.retrying(
-      'a commit',
-      async () => {
-        try {
-          const coordinator = await this.#findCoordinator()
-          await coordinator.offsetCommit({
-            groupId: this.#group,
-            groupGenerationId: generation.id,
-            memberId: generation.memberId,
-            topics: [{ topic: this.#topic, partitions: [{ partition, offset: String(offset), metadata }] }],
-          })
-        } catch (error) {
-          if (!FENCING.has(typeOf(error) ?? '')) {
-            unknown ||= !isFatal(error)
-            this.#coordinator = undefined
-            throw error
+    await this.#connection
+      .retrying(
+        'a commit',
+        async () => {
+          try {
+            const coordinator = await this.#findCoordinator()
+            await coordinator.offsetCommit({
+              groupId: this.#group,
+              groupGenerationId: generation.id,
+              memberId: generation.memberId,
+              topics: [{ topic: this.#topic, partitions: [{ partition, offset: String(offset), metadata }] }],
+            })
+          } catch (error) {
+            if (!FENCING.has(typeOf(error) ?? '')) {
+              unknown ||= !isFatal(error)
+              this.#coordinator = undefined
+              throw error
+            }
+            // An earlier try may have been carried out before the group moved on.
+            if (unknown) throw new Uncertain('the group moved on while a commit was in doubt', error, details)
+            throw fenced(details, error)
           }
-          // An earlier try may have been carried out before the group moved on.
-          if (unknown) throw new Uncertain('the group moved on while a commit was in doubt', error, details)
-          throw fenced(details, error)
-        }
-      },
-      COMMIT_RETRY_MS,
-    ).catch((error: unknown) => {
-      throw error instanceof Uncertain ? unavailable(error.message, error.cause, details) : error
-    })
+        },
+        COMMIT_RETRY_MS,
+      )
+      .catch((error: unknown) => {
+        throw error instanceof Uncertain ? unavailable(error.message, error.cause, details) : error
+      })
   }
 
   /** Leaves the group for good, a join that still waits included, so that the others need not wait for the session to run out. */
