@@ -26,7 +26,11 @@ describe.each(logs)('on $log', ({ log, brokers }) => {
     deployment = await openDeployment({
       brokers: brokers(),
       clickhouseUrl: clickhouseUrl(),
-      env: { TRIBUTARY_LOG_SESSION_MS: String(SESSION_MS), TRIBUTARY_EVENT_PARTITIONS: '4' },
+      env: {
+        TRIBUTARY_LOG_SESSION_MS: String(SESSION_MS),
+        TRIBUTARY_LOADER_BATCH_AGE_MS: '20',
+        TRIBUTARY_EVENT_PARTITIONS: '4',
+      },
     })
     admin = await deployment.start('admin')
     query = await deployment.start('query')

@@ -7,7 +7,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { Kafka, logLevel } from 'kafkajs'
+import { openKafkaLog } from '../../services/shared/log/kafka/open.ts'
 
 const run = promisify(execFile)
 
@@ -53,8 +53,16 @@ async function install(): Promise<string> {
   const folder = installed()
   if (await exists(folder)) return folder
   await mkdir(cacheFolder(), { recursive: true })
-  await using _lock = await lockFile(`${folder}.lock`)
-  if (await exists(folder)) return folder
+  const unlock = await lockFile(`${folder}.lock`)
+  try {
+    if (!(await exists(folder))) await fetchJars(folder)
+  } finally {
+    await unlock()
+  }
+  return folder
+}
+
+async function fetchJars(folder: string): Promise<void> {
   const work = await mkdtemp(join(cacheFolder(), 'fetching-'))
   try {
     await writeFile(join(work, 'pom.xml'), POM)
@@ -67,15 +75,14 @@ async function install(): Promise<string> {
   } finally {
     await rm(work, { recursive: true, force: true })
   }
-  return folder
 }
 
-async function lockFile(path: string): Promise<AsyncDisposable> {
+/** Waits for its turn among processes; a lock whose owner has died is taken over. */
+async function lockFile(path: string): Promise<() => Promise<void>> {
   for (;;) {
     try {
-      closeSync(openSync(path, 'wx'))
-      await writeFile(path, String(process.pid))
-      return { [Symbol.asyncDispose]: () => rm(path, { force: true }) }
+      await writeFile(path, String(process.pid), { flag: 'wx' })
+      return () => rm(path, { force: true })
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
       const owner = Number(await readFile(path, 'utf8').catch(() => ''))
@@ -145,6 +152,8 @@ function properties(folder: string, [plain, sasl, controller]: readonly number[]
     'transaction.state.log.min.isr': '1',
     'group.initial.rebalance.delay.ms': '0',
     'group.min.session.timeout.ms': '1000',
+    // Compaction within a test's patience.
+    'log.cleaner.backoff.ms': '500',
   })
     .map(([name, value]) => `${name}=${value}\n`)
     .join('')
@@ -168,7 +177,7 @@ const LOG_OPTION = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'
 
 /** One broker with its controller (KRaft) on the loopback interface, with its data in a temporary folder. */
 export async function startJavaKafka(): Promise<JavaKafka> {
-  const classPath = `${join(await install(), '*')}`
+  const classPath = join(await install(), '*')
   const folder = await mkdtemp(join(tmpdir(), 'tributary-kafka-'))
   const ports = await freePorts(3)
   const file = join(folder, 'server.properties')
@@ -235,24 +244,16 @@ function watch(pid: number, folder: string): ChildProcess {
 async function answers(brokers: string[], ended: () => unknown, logFile: string): Promise<void> {
   const deadline = performance.now() + 120_000
   for (;;) {
-    const admin = new Kafka({
-      brokers,
-      logLevel: logLevel.NOTHING,
-      connectionTimeout: 2_000,
-      retry: { retries: 0 },
-    }).admin()
     try {
-      await admin.connect()
-      await admin.listTopics()
+      const settings = { connectionTimeoutMs: 2_000, requestTimeoutMs: 1_000, logger: { warn() {} } }
+      const log = await openKafkaLog({ brokers, clientId: 'is-it-up', ...settings })
+      await log.close()
       return
     } catch (error) {
       if (ended() !== null || performance.now() > deadline) {
         const log = readFileSync(logFile, 'utf8').slice(-2_000)
         throw new Error(`Kafka did not start; its log ends with: ${log}`, { cause: error })
       }
-      await sleep(100)
-    } finally {
-      await admin.disconnect().catch(() => {})
     }
   }
 }

@@ -32,7 +32,7 @@ async function provideKafka(project: TestProject): Promise<Stop> {
     return async () => {}
   }
   project.provide('kafka', { brokers: kafka.brokers })
-  return kafka.stop
+  return () => kafka.stop()
 }
 
 /** There always is one: where no server is, the engine itself stands in behind a front that speaks its protocol. */

@@ -19,7 +19,8 @@ export class KafkaConnection {
       brokers,
       clientId,
       ...(ssl === undefined || ssl === false ? {} : { ssl }),
-      ...(sasl === undefined ? {} : { sasl }),
+      // A copy for each: kafkajs keeps the first password it has used in the object it is given.
+      ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
       connectionTimeoutMs,
       requestTimeoutMs,
       // What matters of it comes back as an error, once, from the loop that tried; the rest is noise about attempts.

@@ -32,18 +32,22 @@ export function typeOf(error: unknown): string | undefined {
   return undefined
 }
 
-const SASL_NAMES = new Set(['KafkaJSSASLAuthenticationError', 'KafkaJSServerDoesNotSupportApiKey'])
+const hasName = (error: unknown, name: string): boolean => {
+  for (let e = error; e instanceof Error; e = e.cause) if (e.name === name) return true
+  return false
+}
+
+/** The brokers do not know this user, or not by this mechanism or password. */
+export const isLoginRefused = (error: unknown): boolean => hasName(error, 'KafkaJSSASLAuthenticationError')
 
 export function isFatal(error: unknown): boolean {
   if (error instanceof AppError) return !error.policy.retry
-  for (let e = error; e instanceof Error; e = e.cause) {
-    if (SASL_NAMES.has(e.name)) return true
-  }
+  if (isLoginRefused(error) || hasName(error, 'KafkaJSServerDoesNotSupportApiKey')) return true
   const type = typeOf(error)
   return type !== undefined && FATAL.has(type)
 }
 
-/** True when the connection, not the broker behind it, is what failed: the outcome of the request is unknown. */
+/** LOG_UNAVAILABLE with its cause; an error that already has a code of ours stays what it is. */
 export const unavailable = (message: string, cause: unknown, details: Record<string, unknown> = {}): AppError =>
   cause instanceof AppError
     ? cause

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { AssignerProtocol, ISocketFactory, KafkaConfig, LogEntry, logLevel, SASLOptions } from 'kafkajs'
+import type { AssignerProtocol, ISocketFactory, KafkaConfig, LogEntry, SASLOptions } from 'kafkajs'
 
 /**
  * The parts of kafkajs 2.2.4 that this adapter stands on: connections with TLS and SASL, the pool of brokers, and the
@@ -128,19 +128,19 @@ interface RequestQueue {
 }
 
 const require = createRequire(import.meta.url)
-const load = <T>(path: string): T => require(`kafkajs/src/${path}`) as T
+const load = (path: string): unknown => require(`kafkajs/src/${path}`)
 
-const ClusterClass = load<new (options: object) => Cluster>('cluster/index.js')
-const { createLogger } = load<{ createLogger(o: object): unknown }>('loggers/index.js')
-const socketFactory = load<() => ISocketFactory>('network/socketFactory.js')
-const { requests } = load<{ requests: { JoinGroup: unknown } }>('protocol/requests/index.js')
-const Encoder = load<new (sizeBytes: number) => object>('protocol/encoder.js')
-const RequestQueueClass = load<{ prototype: RequestQueue }>('network/requestQueue/index.js')
+const ClusterClass = load('cluster/index.js') as new (options: object) => Cluster
+const loggers = load('loggers/index.js') as { createLogger(options: object): unknown }
+const socketFactory = load('network/socketFactory.js') as () => ISocketFactory
+const { requests } = load('protocol/requests/index.js') as { requests: { JoinGroup: unknown } }
+const Encoder = load('protocol/encoder.js') as new (sizeBytes: number) => object
+const RequestQueueClass = load('network/requestQueue/index.js') as { prototype: RequestQueue }
 
 /** The wire format of a group's subscriptions and assignments, which kafkajs does export. */
-export const { MemberAssignment, MemberMetadata } = load<typeof AssignerProtocol>('consumer/assignerProtocol.js')
+export const { MemberAssignment, MemberMetadata } = load('consumer/assignerProtocol.js') as typeof AssignerProtocol
 
-const LEVEL_WARN = 2 satisfies logLevel.WARN
+const LEVEL_WARN = 2
 const PENDING_CHECK_MS = 10
 const JOIN_GROUP_API = 11
 
@@ -164,12 +164,11 @@ function stopIdleSpinning(queue: RequestQueue): void {
 stopIdleSpinning(RequestQueueClass.prototype)
 
 /** Bytes in the one shape that a kafkajs connection takes a request's body in; they are not copied. */
-export const encodable = (bytes: Buffer): unknown =>
-  Object.assign(new Encoder(1), { buf: bytes, offset: bytes.length })
+export const encodable = (bytes: Buffer): unknown => Object.assign(new Encoder(1), { buf: bytes, offset: bytes.length })
 
 /** A pool of connections to the brokers of one cluster; nothing is connected yet. */
 export function createCluster(options: ClusterOptions): Cluster {
-  const logger = createLogger({ level: LEVEL_WARN, logCreator: () => options.log })
+  const logger = loggers.createLogger({ level: LEVEL_WARN, logCreator: () => options.log })
   return new ClusterClass({
     logger,
     socketFactory: socketFactory(),

@@ -2,7 +2,7 @@ import type { EventLog } from '../port.ts'
 import { AppError } from '../../errors.ts'
 import { AppendQueue } from './append-queue.ts'
 import { KafkaConnection } from './connection.ts'
-import { unavailable } from './errors.ts'
+import { isLoginRefused, unavailable } from './errors.ts'
 import { GroupConsumer } from './consumer.ts'
 import { follow } from './follow.ts'
 import { committedOffsets } from './membership.ts'
@@ -21,7 +21,8 @@ export interface KafkaLog extends EventLog {
 
 /**
  * The log on Apache Kafka (3.0 and newer), through kafkajs's connections. Connects at once, so that wrong settings are
- * noticed at the start: rejects with LOG_UNAVAILABLE when no broker answers, with CONFIG_INVALID when they are too old.
+ * noticed at the start: rejects with LOG_UNAVAILABLE when no broker answers, with CONFIG_INVALID when they refuse the
+ * user.
  */
 export async function openKafkaLog(settings: KafkaLogSettings): Promise<KafkaLog> {
   const all = withDefaults(settings)
@@ -33,7 +34,8 @@ export async function openKafkaLog(settings: KafkaLogSettings): Promise<KafkaLog
     await connection.retrying('connecting to Kafka', () => connection.anyBroker())
   } catch (error) {
     await connection.close().catch(() => {})
-    throw error
+    if (!isLoginRefused(error)) throw error
+    throw new AppError('CONFIG_INVALID', 'the Kafka brokers refuse this user', { cause: error })
   }
   const queue = new AppendQueue(connection)
   const readAhead = { bytes: 0 }

@@ -160,6 +160,9 @@ class Cursor {
   }
 }
 
+const damaged = (partition: number): AppError =>
+  new AppError('LOG_UNAVAILABLE', 'a record batch arrived damaged', { details: { partition } })
+
 export interface DecodedRecords {
   readonly records: LogRecord[]
   /** Where to read next; `position` when the bytes held no whole batch. */
@@ -172,6 +175,7 @@ export function decodeBatches(bytes: Buffer, partition: number, position: bigint
   let next = position
   for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
     const size = 12 + bytes.readInt32BE(at + 8)
+    if (size < HEADER_BYTES) throw damaged(partition)
     if (at + size > bytes.length) break
     const batch = bytes.subarray(at, at + size)
     at += size
@@ -188,7 +192,7 @@ function decodeBatch(batch: Buffer, partition: number, position: bigint, into: L
     throw new AppError('LOG_REJECTED', 'the topic holds records of a format older than Kafka 0.11')
   }
   if (crc32c(batch, CRC_FROM) !== batch.readUInt32BE(CRC_AT)) {
-    throw new AppError('LOG_UNAVAILABLE', 'a record batch arrived damaged', { details: { partition } })
+    throw damaged(partition)
   }
   const attributes = batch.readInt16BE(21)
   if ((attributes & CONTROL) !== 0) return

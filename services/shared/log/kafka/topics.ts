@@ -105,7 +105,8 @@ async function createTopics(connection: KafkaConnection, specs: readonly TopicSp
       } catch (error) {
         if (createErrorType(error) === 'TOPIC_ALREADY_EXISTS') return
         const type = createErrorType(error)
-        if (type !== undefined && /^(INVALID_|POLICY_|TOPIC_AUTH|CLUSTER_AUTH)/.test(type)) {
+        // Too few brokers for the replicas wanted is left to be tried again: others may be starting.
+        if (type !== undefined && /^(INVALID_(?!REPLICATION)|POLICY_|TOPIC_AUTH|CLUSTER_AUTH)/.test(type)) {
           throw new AppError('CONFIG_INVALID', 'the brokers refuse to make the topic', {
             cause: error,
             details: { topic: topic.topic, answer: type },
@@ -145,7 +146,7 @@ async function check(connection: KafkaConnection, spec: TopicSpec): Promise<Topi
 
 /** As the port's `ends`. */
 export async function topicEnds(connection: KafkaConnection, topic: string): Promise<PartitionEnds[]> {
-  await describeTopic(connection, topic)
+  await describeTopic(connection, topic) // says at once that a topic is not there; below it would be tried again
   return connection.retrying('asking for the ends of a topic', async () => {
     const { leaders } = await describeTopic(connection, topic)
     const [starts, ends] = await Promise.all(
