@@ -34,9 +34,9 @@ export async function openBenchDeployment(options: { readonly kafka: boolean }):
   if (options.kafka) {
     const kafka = await startKafka()
     if ('unavailable' in kafka) throw new Error(kafka.unavailable)
-    stack.defer(async () => await kafka.stop())
+    stack.defer(() => kafka.stop())
     const clickhouse = await startClickHouse()
-    stack.defer(async () => await clickhouse.stop())
+    stack.defer(() => clickhouse.stop())
     const deployment = await openDeployment({ brokers: kafka.brokers, clickhouseUrl: clickhouse.url })
     stack.defer(async () => deployment.close())
     const admin = await deployment.start('admin')

@@ -37,7 +37,7 @@ async function provideKafka(project: TestProject): Promise<Stop> {
 
 /** There always is one: where no server is, the engine itself stands in behind a front that speaks its protocol. */
 async function provideClickHouse(project: TestProject): Promise<Stop> {
-  const { url, kind, stop } = await startClickHouse()
-  project.provide('clickhouse', { url, kind })
-  return stop
+  const clickhouse = await startClickHouse()
+  project.provide('clickhouse', { url: clickhouse.url, kind: clickhouse.kind })
+  return () => clickhouse.stop()
 }
