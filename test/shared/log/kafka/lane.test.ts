@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { failCall, Lane, type Call, type Piece } from '../../../../services/shared/log/kafka/lane.ts'
 import { recordBytesMax } from '../../../../services/shared/log/kafka/record-batch.ts'

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { crc32c } from '../../../../services/shared/log/kafka/crc32c.ts'
 import {
