@@ -149,8 +149,7 @@ describe.skipIf(brokers.length === 0)('the log on a real Kafka', () => {
       'delete.retention.ms': '0',
     }).map(([key, value]) => ({ name: key, value }))
     await admin.createTopics({ topics: [{ topic: name, numPartitions: 2, configEntries }] })
-    const before = await log.describe(name)
-    expect(before.partitions).toBe(2)
+    expect((await log.describe(name)).partitions).toBe(2)
     let appended = 0
     await eventually(async () => {
       await log.append(name, [message(String(appended), 0, `key-${appended % 3}`), message(null, 0, 'gone')])

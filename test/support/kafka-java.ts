@@ -144,6 +144,9 @@ function properties(folder: string, [plain, sasl, controller]: readonly number[]
     // Each topic takes its index files ahead: small ones keep hundreds of test topics cheap.
     'log.index.size.max.bytes': String(1 << 20),
     'auto.create.topics.enable': 'false',
+    // A killed broker is let back in once its session has ended.
+    'broker.session.timeout.ms': '2000',
+    'broker.heartbeat.interval.ms': '500',
     'num.network.threads': '2',
     'num.io.threads': '4',
     'offsets.topic.replication.factor': '1',
@@ -189,7 +192,7 @@ export async function startJavaKafka(): Promise<JavaKafka> {
     `${mechanism}=[name=${SASL_USER.username},password=${SASL_USER.password}]`,
   ])
   const clusterId = randomBytes(16).toString('base64url')
-  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file, ...scram]
+  const format = ['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c', file, ...scram]
   await run('java', [...java, ...format], { timeout: 120_000 })
 
   const brokers = [`127.0.0.1:${ports[0]}`]

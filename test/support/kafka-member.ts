@@ -21,7 +21,8 @@ await log.consume({ topic, group, signal: stop.signal }, async (claim) => {
   if (held || claim.partition !== 0) return
   held = true
   say('claimed')
-  for await (const _line of process.stdin) {
+  const lines = process.stdin[Symbol.asyncIterator]()
+  while ((await lines.next()).done !== true) {
     try {
       await claim.commit(1n, 'from the frozen one')
       say('committed')

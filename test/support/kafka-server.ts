@@ -37,6 +37,7 @@ async function startContainer(): Promise<StartedKafka> {
       KAFKA_AUTO_CREATE_TOPICS_ENABLE: 'false',
       KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS: '0',
       KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS: '1000',
+      KAFKA_LOG_CLEANER_BACKOFF_MS: '500',
     })
     .start()
   return {

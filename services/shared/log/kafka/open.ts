@@ -6,6 +6,7 @@ import { isLoginRefused, unavailable } from './errors.ts'
 import { GroupConsumer } from './consumer.ts'
 import { follow } from './follow.ts'
 import { committedOffsets } from './membership.ts'
+import { quietLogger } from './quiet-logger.ts'
 import { withDefaults, type KafkaLogSettings } from './settings.ts'
 import { describeTopic, ensureTopics, topicEnds } from './topics.ts'
 
@@ -25,7 +26,7 @@ export interface KafkaLog extends EventLog {
  * user.
  */
 export async function openKafkaLog(settings: KafkaLogSettings): Promise<KafkaLog> {
-  const all = withDefaults(settings)
+  const all = withDefaults({ ...settings, logger: quietLogger(settings.logger) })
   if (all.heartbeatMs * 2 > all.sessionTimeoutMs) {
     throw new AppError('CONFIG_INVALID', 'a session has to be at least twice as long as the time between heartbeats')
   }
