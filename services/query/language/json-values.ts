@@ -5,7 +5,7 @@ export interface ExactNumber {
 export type JsonScalar = string | number | boolean | null | ExactNumber
 
 /** In the language since V8 11.4; the type library does not have it yet. */
-const rawJSON = (JSON as typeof JSON & { readonly rawJSON: (text: string) => ExactNumber }).rawJSON
+const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => ExactNumber }
 
 /** JSON.parse's reviver gets the source text of a value in a third argument. */
 type Reviver = (this: unknown, key: string, value: unknown, context: { readonly source?: string }) => unknown

@@ -67,7 +67,7 @@ export function resolveTimeframe(node: TimeframeNode, zone: string, nowMs: numbe
   }
   try {
     const current = startOfUnit(Temporal.Instant.fromEpochMilliseconds(nowMs).toZonedDateTimeISO(zone), node.unit)
-    // The current unit counts as whole: an hourly chart of today has  all of today's hours.
+    // The current unit counts as whole, so that an hourly chart of today has all of today's hours.
     const [start, end] =
       node.base === 'this'
         ? [unitsFrom(current, node.unit, 1 - node.count), unitsFrom(current, node.unit, 1)]
