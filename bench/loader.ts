@@ -1,13 +1,15 @@
 /**
  * How fast does the loader move events from the log to the warehouse, as a share of inserting the same rows, prebuilt,
- * into the same table? With `--http` the warehouse is another process, so that the memory shown is the loader's own.
+ * into the same table? Without a flag everything is in one process, on the embedded log and the embedded engine. With
+ * `--http` the loader is a process of its own, and the warehouse another: the memory shown is the loader's alone. With
+ * `--kafka` also the log is real, and ClickHouse's own Kafka engine takes its turn.
  *
- *     UV_THREADPOOL_SIZE=16 node bench/loader.ts [--events 400000] [--runs 3] [--partitions 4] [--http]
+ *     npm run bench -- loader, or node bench/loader.ts [--events 400000] [--runs 5] [--partitions 4] [--http] [--kafka]
  */
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs, promisify } from 'node:util'
@@ -19,23 +21,27 @@ import { EVENT_COLUMNS, EVENTS_TABLE } from '../services/loader/rows.ts'
 import { LOADER_DEFAULTS } from '../services/loader/settings.ts'
 import { LOADER_GROUP, runLoader } from '../services/loader/worker.ts'
 import { encodeEvent } from '../services/shared/events/codec.ts'
-import type { LoggedEvent } from '../services/shared/events/event.ts'
+import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
 import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
 import type { EventLog } from '../services/shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../services/shared/log/topics.ts'
-import { openChdbWarehouse } from '../services/shared/warehouse/chdb.ts'
 import { openHttpWarehouse } from '../services/shared/warehouse/http.ts'
 import { migrate } from '../services/shared/warehouse/migrate.ts'
 import type { Warehouse } from '../services/shared/warehouse/port.ts'
+import { startKafka } from '../test/support/kafka-server.ts'
 import { startFront } from '../test/support/start-clickhouse.ts'
+import { loadByKafkaEngine } from './kafka-engine.ts'
+import { eventOf, fillLog } from './loader-events.ts'
+import { median, report } from './report.ts'
 
 const { values } = parseArgs({
   options: {
     events: { type: 'string', default: '400000' },
-    runs: { type: 'string', default: '3' },
+    runs: { type: 'string', default: '5' },
     partitions: { type: 'string', default: '4' },
     http: { type: 'boolean', default: false },
-    // Of the process that loads, which this file starts itself.
+    kafka: { type: 'boolean', default: false },
+    // Of the process that loads, which this file starts itself: a folder or brokers, and the warehouse.
     log: { type: 'string' },
     url: { type: 'string' },
   },
@@ -43,45 +49,8 @@ const { values } = parseArgs({
 const EVENTS = Number(values.events)
 const RUNS = Number(values.runs)
 const PARTITIONS = Number(values.partitions)
-const BATCH = LOADER_DEFAULTS.batchRowsMax
-const T0 = Date.UTC(2026, 0, 1)
+const JSON_TOPIC = 'bench.events.json'
 const never = new AbortController().signal
-const median = (numbers: readonly number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0
-
-/** About 250 bytes of properties, in five collections. */
-function eventOf(n: number): LoggedEvent {
-  const body = {
-    page: `/products/${n % 977}`,
-    price: (n % 10_007) / 100,
-    quantity: n % 7,
-    customer: { id: `customer-${n % 5_003}`, plan: n % 3 === 0 ? 'free' : 'paid', country: ['SE', 'DE', 'FR'][n % 3] },
-    agent: { name: 'Firefox', version: 120 + (n % 9), mobile: n % 2 === 0 },
-    referrer: `https://example.com/${n % 31}`,
-    test: n % 11 === 0,
-  }
-  const id = Buffer.alloc(16)
-  id.writeUInt32BE(n)
-  return {
-    project: '5f0c00000000000000000001',
-    collection: `collection-${n % 5}`,
-    id,
-    timestampMs: T0 + n * 10,
-    createdAtMs: T0 + n * 10,
-    repeatKey: null,
-    properties: Buffer.from(JSON.stringify(body)),
-  }
-}
-
-async function fillLog(log: EventLog): Promise<void> {
-  for (let start = 0; start < EVENTS; start += 5_000) {
-    const messages = Array.from({ length: Math.min(5_000, EVENTS - start) }, (_, index) => {
-      const n = start + index
-      return { partition: n % PARTITIONS, key: null, value: encodeEvent(eventOf(n)) }
-    })
-    await log.append(EVENTS_TOPIC, messages)
-  }
-}
 
 async function count(warehouse: Warehouse): Promise<number> {
   const limits = { executionS: 60, rowsToRead: 0, memoryBytes: 4e9, resultRows: 1e6, resultBytes: 1e9 }
@@ -91,9 +60,10 @@ async function count(warehouse: Warehouse): Promise<number> {
 }
 
 async function direct(warehouse: Warehouse): Promise<number> {
+  const batch = LOADER_DEFAULTS.batchRowsMax
   const payloads: { rowBinary: Buffer; rowCount: number }[] = []
-  for (let start = 0; start < EVENTS; start += BATCH) {
-    const events = Array.from({ length: Math.min(BATCH, EVENTS - start) }, (_, index): LoadableEvent => {
+  for (let start = 0; start < EVENTS; start += batch) {
+    const events = Array.from({ length: Math.min(batch, EVENTS - start) }, (_, index): LoadableEvent => {
       const record = { partition: 0, offset: BigInt(start + index), key: null, value: null, appendedAtMs: 0 }
       return { record, event: eventOf(start + index) }
     })
@@ -108,9 +78,7 @@ async function direct(warehouse: Warehouse): Promise<number> {
     const request = { table: EVENTS_TABLE, columns: EVENT_COLUMNS, token: randomUUID(), deadlineMs, signal: never }
     await warehouse.insert({ ...request, ...payload })
   }
-  const rate = EVENTS / ((performance.now() - started) / 1000)
-  if ((await count(warehouse)) !== EVENTS) throw new Error('the direct inserts lost rows')
-  return rate
+  return EVENTS / ((performance.now() - started) / 1000)
 }
 
 /** Resident memory without the pages of mapped files: the log's, which are the kernel's cache. */
@@ -128,14 +96,14 @@ async function loadToEnd(log: EventLog, warehouse: Warehouse): Promise<Loaded> {
   const stop = new AbortController()
   const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
   let rss = 0
+  const ends = await log.ends(EVENTS_TOPIC)
   const started = performance.now()
   const run = runLoader({ log, warehouse, registry: new Registry(), settings: LOADER_DEFAULTS, logger }, stop.signal)
-  const ends = await log.ends(EVENTS_TOPIC)
   for (;;) {
     const committed = await log.committed(EVENTS_TOPIC, LOADER_GROUP)
     rss = Math.max(rss, ownBytes())
     if (ends.every(({ partition, end }) => committed.get(partition)?.offset === end)) break
-    await Promise.race([delay(10), run])
+    await Promise.race([delay(20), run])
   }
   const rate = EVENTS / ((performance.now() - started) / 1000)
   stop.abort()
@@ -148,58 +116,105 @@ const overHttp = (url: string): Warehouse => {
   return openHttpWarehouse({ url: new URL(url), username: 'default', password: '', database: 'default', ...timing })
 }
 
+const openLog = (place: string): Promise<EventLog> =>
+  place.startsWith('/')
+    ? openLmdbLog({ folder: place })
+    : openKafkaLog({ brokers: place.split(','), clientId: 'bench', logger: { warn: () => undefined } })
+
 /** A loader in a process of its own, with nothing else in its memory. */
-async function loadElsewhere(logFolder: string, url: string): Promise<Loaded> {
-  const args = [import.meta.filename, '--events', String(EVENTS), '--log', logFolder, '--url', url]
+async function loadElsewhere(log: string, url: string): Promise<Loaded> {
+  const args = [import.meta.filename, '--events', String(EVENTS), '--log', log, '--url', url]
   const { stdout } = await promisify(execFile)(process.execPath, args)
   return JSON.parse(stdout) as Loaded
 }
 
+async function main(): Promise<void> {
+  await using open = new AsyncDisposableStack()
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-bench-'))
+  open.defer(() => rmSync(folder, { recursive: true, force: true }))
+  const isApart = values.http || values.kafka
+  let kafka: { readonly brokers: readonly string[] } | undefined
+  if (values.kafka) {
+    const started = await startKafka()
+    if ('unavailable' in started) throw new Error(started.unavailable)
+    open.defer(() => started.stop())
+    kafka = started
+  }
+  const place = kafka?.brokers.join(',') ?? join(folder, 'log')
+  const url = isApart ? await front(open, join(folder, 'front')) : undefined
+  const warehouse = open.adopt(
+    url === undefined ? await embedded(join(folder, 'warehouse')) : overHttp(url),
+    (opened) => opened.close(),
+  )
+  await migrate(warehouse, { signal: never })
+  const log = open.adopt(await openLog(place), (opened) => opened.close())
+  const specs = topicSpecs({ eventPartitions: PARTITIONS, retentionMs: 1e12, retentionBytes: 1e12 })
+  await log.ensureTopics(specs)
+  const json = { events: EVENTS, partitions: PARTITIONS, topic: JSON_TOPIC, json: true }
+  if (kafka !== undefined) {
+    await log.ensureTopics([{ name: JSON_TOPIC, partitions: PARTITIONS, compacted: false }])
+    await fillLog(log, json)
+  }
+
+  const checked = async (who: string): Promise<void> => {
+    const rows = await count(warehouse)
+    if (rows !== EVENTS) throw new Error(`${who}: ${rows} rows of ${EVENTS} events`)
+    await warehouse.command('TRUNCATE TABLE events')
+  }
+  const runs: { direct: number; loader: number; engine: number; rssMiB: number }[] = []
+  for (let run = 0; run < RUNS; run += 1) {
+    const directly = await direct(warehouse)
+    await checked('direct inserts')
+    await fillLog(log, { events: EVENTS, partitions: PARTITIONS })
+    const loaded = url === undefined ? await loadToEnd(log, warehouse) : await loadElsewhere(place, url)
+    await checked('the loader')
+    let engine = Number.NaN
+    if (kafka !== undefined) {
+      const { brokers } = kafka
+      const turn = { warehouse, brokers, topic: JSON_TOPIC, events: EVENTS, count: () => count(warehouse) }
+      engine = await loadByKafkaEngine(turn)
+      await checked('the Kafka engine')
+    }
+    runs.push({ direct: directly, loader: loaded.rate, engine, rssMiB: loaded.rssMiB })
+  }
+  const rate = (of: (run: (typeof runs)[number]) => number): number => Math.round(median(runs.map(of)))
+  const ratio = (of: (run: (typeof runs)[number]) => number): number => Math.round(median(runs.map(of)) * 100) / 100
+  report('loader', {
+    log: log.kind,
+    warehouse: warehouse.kind,
+    events: EVENTS,
+    eventBytes: encodeEvent(eventOf(1)).length,
+    partitions: PARTITIONS,
+    runs: RUNS,
+    directRowsPerS: rate((run) => run.direct),
+    loaderRowsPerS: rate((run) => run.loader),
+    loaderToDirect: ratio((run) => run.loader / run.direct),
+    ratios: runs.map((run) => Math.round((run.loader / run.direct) * 100) / 100),
+    ...(kafka === undefined
+      ? {}
+      : { engineRowsPerS: rate((run) => run.engine), loaderToEngine: ratio((run) => run.loader / run.engine) }),
+    loaderRssMiBMax: Math.max(...runs.map((run) => run.rssMiB)),
+  })
+}
+
+async function front(open: AsyncDisposableStack, folder: string): Promise<string> {
+  const running = await startFront({ folder })
+  open.defer(() => running.stop())
+  return running.url
+}
+
+async function embedded(folder: string): Promise<Warehouse> {
+  const { openChdbWarehouse } = await import('../services/shared/warehouse/chdb.ts')
+  return openChdbWarehouse({ folder, readSessions: 2 })
+}
+
 if (values.log !== undefined && values.url !== undefined) {
-  const log = await openLmdbLog({ folder: values.log })
+  const log = await openLog(values.log)
   const warehouse = overHttp(values.url)
   console.log(JSON.stringify(await loadToEnd(log, warehouse)))
   await log.close()
   await warehouse.close()
   process.exit()
 }
-
-const folder = mkdtempSync(join(tmpdir(), 'tributary-bench-'))
-const front = values.http ? await startFront({ folder: join(folder, 'front') }) : undefined
-const warehouse =
-  front === undefined
-    ? await openChdbWarehouse({ folder: join(folder, 'warehouse'), readSessions: 2 })
-    : overHttp(front.url)
-await migrate(warehouse, { signal: never })
-const log = await openLmdbLog({ folder: join(folder, 'log') })
-await log.ensureTopics(topicSpecs({ eventPartitions: PARTITIONS, retentionMs: 1e12, retentionBytes: 1e12 }))
-
-const machine = `${cpus().length} x ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB`
-const bytes = encodeEvent(eventOf(1)).length
-console.log(
-  `${machine}; node ${process.version}; ${EVENTS} events of ${bytes} bytes; ${PARTITIONS} partitions; ${RUNS} runs`,
-)
-const rates: { direct: number; loader: number; rssMiB: number }[] = []
-for (let run = 0; run < RUNS; run += 1) {
-  const directly = await direct(warehouse)
-  await fillLog(log)
-  await warehouse.command('TRUNCATE TABLE events')
-  const loaded =
-    front === undefined ? await loadToEnd(log, warehouse) : await loadElsewhere(join(folder, 'log'), front.url)
-  if ((await count(warehouse)) !== EVENTS) throw new Error('the loader lost or doubled events')
-  rates.push({ direct: directly, loader: loaded.rate, rssMiB: loaded.rssMiB })
-}
-const result = {
-  bench: 'loader',
-  log: log.kind,
-  warehouse: warehouse.kind,
-  directRowsPerS: Math.round(median(rates.map(({ direct }) => direct))),
-  loaderRowsPerS: Math.round(median(rates.map(({ loader }) => loader))),
-  ratio: Math.round(median(rates.map(({ direct, loader }) => loader / direct)) * 100) / 100,
-  rssMiBMax: Math.max(...rates.map(({ rssMiB }) => rssMiB)),
-}
-console.log(JSON.stringify(result))
-await log.close()
-await warehouse.close()
-await front?.stop()
-rmSync(folder, { recursive: true, force: true })
+process.env['UV_THREADPOOL_SIZE'] ??= '16'
+await main()

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 const BENCHMARKS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ingest: [[], ['--kafka']],
-  loader: [[], ['--kafka']],
+  loader: [[], ['--http'], ['--kafka']],
   query: [[]],
   freshness: [[], ['--kafka']],
   'table-layout': [[]],
