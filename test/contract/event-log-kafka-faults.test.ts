@@ -4,7 +4,10 @@ import { join as joinPath } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { KafkaConnection } from '../../services/shared/log/kafka/connection.ts'
+import { FetchLoop } from '../../services/shared/log/kafka/fetch-loop.ts'
 import { openKafkaLog, type KafkaLog, type KafkaLogSettings } from '../../services/shared/log/kafka/open.ts'
+import { withDefaults } from '../../services/shared/log/kafka/settings.ts'
 import type { LogRecord } from '../../services/shared/log/port.ts'
 import { eventually, freshGroup, freshTopic, join, message, onlyClaim, readAll, take, texts } from './event-log-kit.ts'
 
@@ -49,6 +52,49 @@ describe.skipIf(brokers.length === 0)('the log on a real Kafka', () => {
     await eventually(async () => void (await log.append(spec.name, [message('new')])))
     expect(texts(await readAll(log, spec.name))).toContain('new')
     expect(texts(seen)).toEqual(['old'])
+  })
+
+  test('reading does not go on in a topic that only has the name of the one that was read', async () => {
+    const spec = freshTopic()
+    await log.ensureTopics([spec])
+    await log.append(spec.name, [message('of the new topic')])
+    const connection = new KafkaConnection(withDefaults(settings), 'test')
+    const taken: unknown[] = []
+    const cursor = {
+      partition: 0,
+      position: 0n,
+      room: () => 1_000,
+      take: (_: unknown, next: bigint) => {
+        taken.push(next)
+        return next
+      },
+    }
+    const { signal } = new AbortController()
+    const loop = new FetchLoop({ connection, topic: spec.name, epoch: 'of-the-old-one', cursors: [cursor], signal })
+    await expect(loop.run()).rejects.toMatchObject({ code: 'LOG_REJECTED' })
+    expect(taken).toEqual([])
+    await connection.close()
+  })
+
+  test('a handler that clings to its claim does not keep its process out of the group', async () => {
+    const spec = freshTopic({ partitions: 2 })
+    const group = freshGroup()
+    await log.ensureTopics([spec])
+    const letGo = Promise.withResolvers<void>()
+    let clinging = 0
+    const one = join(log, spec.name, group, async () => {
+      if (clinging === 2) return
+      clinging += 1
+      await letGo.promise
+    })
+    await eventually(() => expect(clinging).toBe(2), 20_000)
+    const second = await openKafkaLog(settings)
+    const two = join(second, spec.name, group)
+    await eventually(() => expect([one.given.length, two.held.size]).toEqual([3, 1]), 30_000)
+    await one.given[2]?.commit(0n, 'by the new claim')
+    letGo.resolve()
+    await Promise.all([one.stop(), two.stop()])
+    await second.close()
   })
 
   test('two members with commits in flight while the group changes: exactly one commit wins each round', async () => {

@@ -193,24 +193,25 @@ export async function startJavaKafka(): Promise<JavaKafka> {
   ])
   const clusterId = randomBytes(16).toString('base64url')
   const format = ['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c', file, ...scram]
-  await run('java', [...java, ...format], { timeout: 120_000 })
 
   const brokers = [`127.0.0.1:${ports[0]}`]
-  let server: ChildProcess
+  let server: ChildProcess | undefined
   let watcher: ChildProcess | undefined
   const launch = async () => {
     const log = openSync(logFile, 'a')
     const args = [...SERVER_OPTIONS, LOG_OPTION, '-cp', classPath, 'kafka.Kafka', file]
-    server = spawn('java', args, { stdio: ['ignore', log, log] })
+    const started = spawn('java', args, { stdio: ['ignore', log, log] })
+    server = started
     closeSync(log)
     watcher?.kill('SIGKILL')
-    watcher = watch(server.pid ?? 0, folder)
-    await answers(brokers, () => server.exitCode ?? server.signalCode, logFile)
+    watcher = watch(started.pid ?? 0, folder)
+    await answers(brokers, () => started.exitCode ?? started.signalCode, logFile)
   }
   const kill = async () => {
-    if (server.exitCode !== null || server.signalCode !== null) return
-    const gone = new Promise((resolve) => server.once('exit', resolve))
-    server.kill('SIGKILL')
+    const running = server
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
+    const gone = new Promise((resolve) => running.once('exit', resolve))
+    running.kill('SIGKILL')
     await gone
   }
   const onExit = () => {
@@ -225,12 +226,13 @@ export async function startJavaKafka(): Promise<JavaKafka> {
     await rm(folder, { recursive: true, force: true })
   }
   try {
+    await run('java', [...java, ...format], { timeout: 120_000 })
     await launch()
   } catch (error) {
     await stop()
     throw error
   }
-  return { brokers, saslBrokers: [`127.0.0.1:${ports[1]}`], pid: () => server.pid ?? 0, kill, restart: launch, stop }
+  return { brokers, saslBrokers: [`127.0.0.1:${ports[1]}`], pid: () => server?.pid ?? 0, kill, restart: launch, stop }
 }
 
 /** A shell that outlives this process however it ends, sees its pipe close, ends the broker and removes its data. */
