@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createProject, DEPLOYMENT, deploymentEnv, type ProjectKeys } from '../test/support/api.ts'
-import { startClickHouse } from '../test/support/clickhouse-front.ts'
+import { startClickHouse } from '../test/support/start-clickhouse.ts'
 import { openDeployment } from '../test/support/deployment.ts'
 import { startKafka } from '../test/support/kafka-server.ts'
 import { type ServiceProcess, startService } from '../test/support/processes.ts'
@@ -34,10 +34,9 @@ export async function openBenchDeployment(options: { readonly kafka: boolean }):
   if (options.kafka) {
     const kafka = await startKafka()
     if ('unavailable' in kafka) throw new Error(kafka.unavailable)
-    stack.defer(async () => await kafka.stop())
+    stack.defer(() => kafka.stop())
     const clickhouse = await startClickHouse()
-    if ('unavailable' in clickhouse) throw new Error(clickhouse.unavailable)
-    stack.defer(async () => await clickhouse.stop())
+    stack.defer(() => clickhouse.stop())
     const deployment = await openDeployment({ brokers: kafka.brokers, clickhouseUrl: clickhouse.url })
     stack.defer(async () => deployment.close())
     const admin = await deployment.start('admin')

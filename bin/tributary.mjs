@@ -10,4 +10,10 @@ if (major < 24) {
   )
   process.exit(1)
 }
-await import('../services/main.ts')
+try {
+  await import('../services/main.ts')
+} catch (error) {
+  if (error?.code !== 'ERR_MODULE_NOT_FOUND' || !/Cannot find package/.test(error.message)) throw error
+  process.stderr.write(`${error.message.split(' imported from')[0]}. Run \`npm install\` in this folder.\n`)
+  process.exit(1)
+}

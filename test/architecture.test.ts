@@ -24,7 +24,7 @@ function forbidden(file: string, target: string): string | undefined {
   if (toService === 'main.ts' || toService === 'commands') return 'nothing imports the wiring'
   if (service === 'shared' && toService !== 'shared') return 'shared knows no service'
   if (toService !== 'shared' && toService !== service) return 'services meet in the log and over HTTP, not in imports'
-  if (isPure(file) && !isPure(target) && !/\/(errors|model|grant|port|types)\.ts$/.test(target)) {
+  if (isPure(file) && !isPure(target) && !/\/(errors|event|model|grant|port|types)\.ts$/.test(target)) {
     return 'pure code imports pure code, errors and types'
   }
   return undefined

@@ -310,7 +310,8 @@ export function warehouseContract(name: string, open: () => Promise<Warehouse>):
         .catch((error: unknown) => error)
       expect(broken).toMatchObject({ code: expect.stringMatching(/WAREHOUSE_/) })
       const left = await start('SELECT number FROM numbers(1000000000000)')
-      for await (const _chunk of left) break
+      await left[Symbol.asyncIterator]().next()
+      left.destroy()
       expect((await ask('SELECT 1')).rows).toEqual([[1]])
     })
 

@@ -37,7 +37,7 @@ export function startProducer(options: ProducerOptions): Producer {
   const name = randomUUID()
   const acknowledged = new Set<number>()
   let next = 0
-  let finishing = false
+  const finishing = new AbortController()
   let resent = 0
 
   const send = async (numbers: readonly number[], attempt: number): Promise<boolean> => {
@@ -69,7 +69,7 @@ export function startProducer(options: ProducerOptions): Producer {
   }
 
   const lane = async (): Promise<void> => {
-    while (!finishing) {
+    while (!finishing.signal.aborted) {
       const numbers = Array.from({ length: options.batch }, () => next++)
       for (let attempt = next; !(await send(numbers, attempt)); attempt += 1) {
         resent += 1
@@ -86,7 +86,7 @@ export function startProducer(options: ProducerOptions): Producer {
       return resent
     },
     finish: async () => {
-      finishing = true
+      finishing.abort()
       await lanes
     },
   }

@@ -192,6 +192,28 @@ export function buildServer(options: ServerOptions): FastifyInstance {
       this.set(gate.held)
     },
   })
+  endConnectionsOnClose(app)
   registerOperations(app, { metrics, isReady: options.isReady })
   return app
+}
+
+/** How often connections that fell idle during a close are looked for. */
+const IDLE_CHECK_MS = 50
+
+/**
+ * `close` ends connections that are idle at that moment; one whose request was in progress would be kept alive after its
+ * answer, and the close would wait for its client to leave.
+ */
+function endConnectionsOnClose(app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) reply.header('connection', 'close')
+    done(null, payload)
+  })
+  app.addHook('preClose', (done) => {
+    isClosing = true
+    const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS)
+    app.server.once('close', () => clearInterval(timer))
+    done()
+  })
 }

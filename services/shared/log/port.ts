@@ -3,7 +3,7 @@
  * cluster) and one contract suite (`test/contract/event-log.ts`) holds both to it.
  */
 
-/** What goes in. The partition is always the caller's choice: see `partitionFor`. A null value deletes its key in a compacted topic. */
+/** What goes in. The partition is always the caller's choice: see `partitionOfKey`. A null value deletes its key in a compacted topic. */
 export interface LogMessage {
   readonly partition: number
   readonly key: Buffer | null

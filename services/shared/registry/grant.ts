@@ -16,7 +16,7 @@ export interface Grant {
   readonly options: KeyOptions
 }
 
-const NO_OPTIONS: KeyOptions = {
+export const NO_OPTIONS: KeyOptions = {
   writes: null,
   queries: null,
   saved_queries: null,
@@ -26,10 +26,17 @@ const NO_OPTIONS: KeyOptions = {
 
 const ALL_READS: readonly Permission[] = ['queries', 'saved_queries', 'cached_queries', 'datasets', 'schema']
 
+/** Of the keys that every project is made with. */
+export const PREDEFINED_PERMISSIONS: Readonly<Record<Exclude<KeyKind, 'access'>, readonly Permission[]>> = {
+  master: ['writes', ...ALL_READS, 'query_definition'],
+  read: ALL_READS,
+  write: ['writes'],
+}
+
 const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permission>>> = {
-  master: new Set<Permission>(['writes', ...ALL_READS, 'query_definition']),
-  read: new Set(ALL_READS),
-  write: new Set<Permission>(['writes']),
+  master: new Set(PREDEFINED_PERMISSIONS.master),
+  read: new Set(PREDEFINED_PERMISSIONS.read),
+  write: new Set(PREDEFINED_PERMISSIONS.write),
 }
 
 /** The grant of a key that has been checked to be the one presented, and active. */

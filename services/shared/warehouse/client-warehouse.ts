@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { createClient } from '@clickhouse/client'
-import { drainStream } from '@clickhouse/client'
+import { drainStream, EXCEPTION_TAG_HEADER_NAME, extractErrorAtTheEndOfChunk } from '@clickhouse/client'
 import { AppError } from '../errors.ts'
 import { LANE_HEADER } from './chdb-connection.ts'
 import { parseRows } from './json-rows.ts'
@@ -100,7 +100,8 @@ export class ClientWarehouse implements Warehouse {
         ...this.#arguments(request, signal),
         clickhouse_settings: { ...readSettings(request.limits), http_write_exception_in_output_format: 0 },
       })
-      const rows = answered(answer.stream, request, done)
+      const tag = answer.response_headers[EXCEPTION_TAG_HEADER_NAME]
+      const rows = answered(answer.stream, typeof tag === 'string' ? tag : undefined, request, done)
       const first = await rows.next() // an error before the first byte is an answer, not a broken stream
       if (first.done === true) return Readable.from([])
       return Readable.from(prefixed(first.value, rows), { objectMode: false })
@@ -152,9 +153,18 @@ export class ClientWarehouse implements Warehouse {
   }
 }
 
-async function* answered(stream: Readable, request: ReadRequest, done: () => void): AsyncGenerator<Buffer> {
+async function* answered(
+  stream: Readable,
+  tag: string | undefined,
+  request: ReadRequest,
+  done: () => void,
+): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of stream) yield chunk as Buffer
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      // A server that fails after the first byte says so at the end of the body, marked with the tag of the headers.
+      if (tag !== undefined && chunk.includes(`__exception__\r\n${tag}`)) throw extractErrorAtTheEndOfChunk(chunk, tag)
+      yield chunk
+    }
   } catch (error) {
     request.signal.throwIfAborted()
     throw readError(error, request.limits)

@@ -31,6 +31,8 @@ export function openHttpWarehouse(options: HttpWarehouseOptions): Warehouse {
     compression: { request: false, response: false },
     // The client's own log lines hold SQL and parameters.
     log: { level: ClickHouseLogLevel.OFF },
+    // Long lists of values do not fit into a URL.
+    use_multipart_params_auto: true,
     clickhouse_settings: { cancel_http_readonly_queries_on_client_close: 1 },
   })
   return new ClientWarehouse({

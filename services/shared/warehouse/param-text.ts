@@ -19,24 +19,16 @@ function nested(value: unknown): string {
  */
 export function paramText(value: unknown): string {
   if (value === null || value === undefined) return '\\N'
-  switch (typeof value) {
-    case 'string':
-      return escape(value)
-    case 'number':
-      if (Number.isNaN(value)) return 'nan'
-      if (!Number.isFinite(value)) return value > 0 ? '+inf' : '-inf'
-      return String(value)
-    case 'bigint':
-      return value.toString()
-    case 'boolean':
-      return value ? '1' : '0'
-    case 'object':
-      if (Array.isArray(value)) return `[${value.map(nested).join(',')}]`
-      if (value instanceof Date) return (value.getTime() / 1000).toFixed(3)
-      return `{${Object.entries(value)
-        .map(([key, item]) => `${nested(key)}:${nested(item)}`)
-        .join(',')}}`
-    default:
-      throw new TypeError('a query parameter is a value, not a function or a symbol')
+  if (typeof value === 'string') return escape(value)
+  if (typeof value === 'boolean') return value ? '1' : '0'
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value === 'number') {
+    if (Number.isNaN(value)) return 'nan'
+    return Number.isFinite(value) ? String(value) : `${value > 0 ? '+' : '-'}inf`
   }
+  if (Array.isArray(value)) return `[${value.map(nested).join(',')}]`
+  if (value instanceof Date) return (value.getTime() / 1000).toFixed(3)
+  if (typeof value !== 'object') throw new TypeError('a query parameter is a value, not a function or a symbol')
+  const pairs = Object.entries(value).map(([key, item]) => `${nested(key)}:${nested(item)}`)
+  return `{${pairs.join(',')}}`
 }

@@ -3,8 +3,9 @@ export class RowBinaryWriter {
   #buffer: Buffer
   #length = 0
 
-  constructor(bytesExpected: number) {
-    this.#buffer = Buffer.allocUnsafe(Math.max(1024, bytesExpected))
+  /** With the bytes to expect, or with a buffer to write into, which the writer then owns. */
+  constructor(room: number | Buffer) {
+    this.#buffer = typeof room === 'number' ? Buffer.allocUnsafe(Math.max(1024, room)) : room
   }
 
   /** Bytes so far. */

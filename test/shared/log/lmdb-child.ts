@@ -5,7 +5,8 @@ import { openLmdbLog, type LmdbLog } from '../../../services/shared/log/lmdb/ope
 /**
  * A process that uses the log and can be killed or frozen by a test. It says what it did on its output, a line a fact.
  *
- *   node lmdb-child.ts append FOLDER TOPIC LABEL [CALLS]   "PARTITION LAST OFFSET" for each call that was confirmed
+ *   node lmdb-child.ts append FOLDER TOPIC LABEL [CALLS]   "PARTITION LAST OFFSET" for each call that was confirmed;
+ *                                                          it is a member of the group LABEL meanwhile
  *   node lmdb-child.ts hold FOLDER TOPIC GROUP SESSION_MS  "held P"; a line "commit OFFSET" on its input is answered
  */
 const [mode = '', folder = '', topic = '', name = '', number = ''] = process.argv.slice(2)
@@ -31,6 +32,17 @@ async function append(log: LmdbLog, callsMax: number): Promise<void> {
       say(`${partition} ${first + MESSAGES_PER_CALL - 1} ${last.get(partition)}`)
     }
   }
+  const consuming = log.consume(
+    { topic, group: name, signal: new AbortController().signal },
+    (claim) =>
+      new Promise((resolve) => {
+        claim.signal.addEventListener('abort', () => resolve(), { once: true })
+      }),
+  )
+  consuming.then(
+    () => say('left'),
+    (error: unknown) => say(`consumer ${codeOf(error)}`),
+  )
   try {
     await Promise.all(Array.from({ length: partitions }, (_, partition) => write(partition)))
   } catch (error) {

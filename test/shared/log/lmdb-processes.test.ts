@@ -182,6 +182,7 @@ test('a disk that takes no more is LOG_UNAVAILABLE, ping says so, and nothing co
   await child.exited
   expect(child.lines).toContain('failed LOG_UNAVAILABLE')
   expect(child.lines).toContain('ping LOG_UNAVAILABLE')
+  expect(child.lines).toContain('left')
   expect(child.lines).toContain('closed')
 
   const again = await openLmdbLog({ folder: folder.path })

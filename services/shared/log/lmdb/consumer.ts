@@ -28,6 +28,7 @@ interface Held {
 
 const READ_AHEAD_BYTES = 64 << 20
 const HEARTBEATS_PER_SESSION = 4
+const REST_MS_MAX = 1_000
 
 /**
  * One member of a group, from joining to leaving.
@@ -125,10 +126,18 @@ export class GroupConsumer {
       const avoid = new Set([...this.#held.keys(), ...this.#returned])
       result = await tick(this.#store, this.#me, view, { taking: !this.#ending, avoid })
     } catch (error) {
-      if (!hasCode(error, 'LOG_UNAVAILABLE')) throw error
-      // Nobody else can write either; claims stay safe, since a commit checks the owner for itself.
-      this.#logger.warn({ error, topic: this.#topic, group: this.#me.group }, 'consumer group cannot be reached')
-      this.#restUntilMs = performance.now() + Math.min(this.#heartbeatMs(), 1_000)
+      this.#restUntilMs = performance.now() + Math.min(this.#heartbeatMs(), REST_MS_MAX)
+      if (hasCode(error, 'LOG_UNAVAILABLE')) {
+        // Nobody else can write either; claims stay safe, since a commit checks the owner for itself.
+        this.#logger.warn({ error, topic: this.#topic, group: this.#me.group }, 'consumer group cannot be reached')
+      } else {
+        this.#failure ??= { error }
+      }
+      if (this.#ending) this.#stopAll()
+      // The end does not wait for a log that takes nothing: what is left there runs out with the session.
+      for (const [partition, { finished }] of this.#held) {
+        if (this.#ending && finished.yes) this.#held.delete(partition)
+      }
       return
     }
     this.#version = result.version

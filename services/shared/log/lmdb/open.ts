@@ -29,6 +29,7 @@ const SILENT: ConsumerLogger = { warn: () => {} }
 
 /**
  * Opens the log on LMDB in `folder`. Rejects with LOG_UNAVAILABLE when that is not possible.
+ * A process that is frozen in the very moment of a write keeps LMDB's lock: all writers wait until it goes on or is killed.
  * Defaults: session 10 s, hand-over 60 s, queue 64 MiB, 64 MiB of the disk left free, no limit on the size.
  */
 export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {

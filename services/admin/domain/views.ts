@@ -1,0 +1,49 @@
+import type { Project, ProjectKey } from '../../shared/registry/model.ts'
+
+/** A key as the API gives it: its five groups of options always, null where they are not set. */
+export function keyView(key: ProjectKey): object {
+  const { writes, queries, saved_queries, cached_queries, datasets } = key.options
+  return {
+    key: key.secret,
+    name: key.name,
+    is_active: key.isActive,
+    permitted: key.permitted,
+    project_id: key.projectId,
+    options: { writes, queries, saved_queries, cached_queries, datasets },
+  }
+}
+
+type Keys = Readonly<Record<'master' | 'read' | 'write', ProjectKey | undefined>>
+
+/** A project as its organization sees it, with the keys that it was made with; null for one that was deleted. */
+export function organizationProjectView(project: Project, keys: Keys): object {
+  return {
+    id: project.id,
+    name: project.name,
+    organization_id: project.organizationId,
+    api_keys: {
+      master: keys.master?.secret ?? null,
+      write: keys.write?.secret ?? null,
+      read: keys.read?.secret ?? null,
+    },
+    is_active: project.isActive,
+    users: project.users,
+    preferences: project.preferences,
+  }
+}
+
+/** A project as its own keys see it. Its collections are told by `events_url`. */
+export function projectView(project: Project): object {
+  const url = `/3.0/projects/${project.id}`
+  return {
+    id: project.id,
+    name: project.name,
+    organization_id: project.organizationId,
+    is_active: project.isActive,
+    events: [],
+    events_url: `${url}/events`,
+    queries_url: `${url}/queries`,
+    saved_queries: [],
+    url,
+  }
+}

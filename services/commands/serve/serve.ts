@@ -1,0 +1,183 @@
+import packageJson from '../../../package.json' with { type: 'json' }
+import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
+import { registerIngest } from '../../ingest/register.ts'
+import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
+import { LOADER_DEFAULTS } from '../../loader/settings.ts'
+import { runLoader } from '../../loader/worker.ts'
+import { registerQuery } from '../../query/register.ts'
+import type { Config } from '../../shared/config.ts'
+import { lockDataDir } from '../../shared/config/data-lock.ts'
+import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
+import { registerDiscovery } from '../../shared/http/discovery.ts'
+import { buildServer } from '../../shared/http/server.ts'
+import { type Life, live } from '../../shared/lifecycle.ts'
+import type { EventLog } from '../../shared/log/port.ts'
+import { EVENTS_TOPIC, topicSpecs } from '../../shared/log/topics.ts'
+import { openRegistry, type Registry } from '../../shared/registry/registry.ts'
+import { createLogger, type Logger } from '../../shared/telemetry/logger.ts'
+import { createReadiness } from '../../shared/telemetry/health.ts'
+import { createMetrics } from '../../shared/telemetry/metrics.ts'
+import { migrate } from '../../shared/warehouse/migrate.ts'
+import type { Warehouse } from '../../shared/warehouse/port.ts'
+import { openLog } from '../open/log.ts'
+import { openWarehouse } from '../open/warehouse.ts'
+import type { Role } from '../serve.ts'
+import { banner } from './banner.ts'
+import { listen } from './listen.ts'
+import { readinessChecks } from './readiness.ts'
+
+/** Others that start at the same time (Kafka, ClickHouse) are waited for this long. */
+const START_PATIENCE_MS = 120_000
+
+export interface ServeOptions {
+  readonly name: string
+  readonly roles: readonly Role[]
+  readonly config: Config
+  /** A person looks on: a banner, and fewer lines. */
+  readonly isTerminal: boolean
+}
+
+/** Runs one process until it is told to stop; resolves with its exit code. */
+export async function serve(options: ServeOptions): Promise<number> {
+  const { name, config } = options
+  const logger = createLogger({ level: options.isTerminal ? quieter(config.logLevel) : config.logLevel, service: name })
+  return live({ drainMs: config.drainMs, log: logger, process }, (life) => start(life, logger, options))
+}
+
+/**
+ * Opens, in this order: the data folder, the organization, the log, the warehouse, the registry, the loader, the HTTP
+ * server. They close in reverse: first nothing new is accepted, then what is in hand is finished, then the rest goes.
+ */
+async function start(life: Life, logger: Logger, { roles, config, isTerminal }: ServeOptions): Promise<void> {
+  const { opened } = life
+  const has = (...some: readonly Role[]): boolean => some.some((role) => roles.includes(role))
+  const metrics = createMetrics()
+  const embedded = config.log.kind === 'lmdb' || config.warehouse.kind === 'chdb'
+  const needsWarehouse = has('loader', 'query')
+  if (embedded) await makeDataDir(config.dataDir)
+  if (needsWarehouse && config.warehouse.kind === 'chdb') opened.defer(await lockDataDir(config.dataDir))
+
+  const organization = has('ingest', 'query', 'admin')
+    ? await openOrganization({
+        dataDir: config.dataDir,
+        fromSettings: config.organization,
+        mayCreate: config.log.kind === 'lmdb',
+      })
+    : undefined
+  if (organization?.isNew === true) {
+    logger.info({ file: organization.file, organization: organization.id }, 'organization made; its key is in the file')
+  }
+  const patience = AbortSignal.any([life.signal, AbortSignal.timeout(START_PATIENCE_MS)])
+  const log = opened.adopt(await openLog(config, logger), (log) => log.close())
+  const topics = await log.ensureTopics(topicSpecs(config.topics))
+  const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
+  const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
+  if (has('loader') && warehouse !== undefined) {
+    startLoader(life, { log, warehouse, logger, registry: metrics, settings: { ...LOADER_DEFAULTS, ...config.loader } })
+  }
+
+  const app = buildServer({
+    logger,
+    metrics,
+    bodyBytesMax: config.ingest.bodyBytesMax,
+    isReady: createReadiness(
+      readinessChecks({
+        log,
+        warehouse,
+        registry,
+        folder: embedded ? config.dataDir : undefined,
+        draining: life.signal,
+      }),
+    ),
+  })
+  registerDiscovery(app)
+  if (registry !== undefined) {
+    if (has('ingest')) {
+      registerIngest(app, {
+        log,
+        // The topic's own: where it was made with another number than is set now, repeats must still meet.
+        eventPartitions: topics.find(({ name }) => name === EVENTS_TOPIC)?.partitions ?? config.topics.eventPartitions,
+        authenticator: registry,
+        metrics,
+        settings: { ...INGEST_DEFAULTS, ...config.ingest },
+        now: Date.now,
+        logger,
+      })
+    }
+    if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+    if (has('query') && warehouse !== undefined) {
+      const deps = { warehouse, authenticator: registry, metrics, logger, settings: config.query, now: Date.now }
+      registerQuery(app, deps)
+    }
+  }
+  opened.defer(async () => app.close())
+  const url = await listen(app, config.server)
+  logger.info({ url, roles, log: log.kind, warehouse: warehouse?.kind }, 'listening')
+  if (isTerminal && organization !== undefined) {
+    const at = { log: place(config.log), warehouse: place(config.warehouse) }
+    process.stdout.write(banner({ version: packageJson.version, url, organization, cwd: process.cwd(), ...at }))
+  }
+}
+
+async function openMigrated(life: Life, config: Config, logger: Logger, signal: AbortSignal): Promise<Warehouse> {
+  const warehouse = life.opened.adopt(await openWarehouse(config, signal), (warehouse) => warehouse.close())
+  const applied = await migrate(warehouse, { signal, syncInserts: warehouse.kind === 'chdb' })
+  if (applied.length > 0) logger.info({ applied }, 'warehouse migrated')
+  return warehouse
+}
+
+async function openFollowed(
+  life: Life,
+  deps: {
+    readonly organization: OpenedOrganization
+    readonly log: EventLog
+    readonly metrics: ReturnType<typeof createMetrics>
+    readonly logger: Logger
+  },
+): Promise<Registry> {
+  const { id, key, secret } = deps.organization
+  const registry = life.opened.adopt(
+    await openRegistry({ ...deps, secret, organization: { id, key }, now: Date.now, signal: life.signal }),
+    (registry) => registry.close(),
+  )
+  life.background('registry', untilFailed(registry.failed, life.signal))
+  return registry
+}
+
+/** Rejects with the reason when `failed` aborts, resolves when `stop` does. */
+function untilFailed(failed: AbortSignal, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (): void => reject(failed.reason as Error)
+    if (failed.aborted) fail()
+    failed.addEventListener('abort', fail, { once: true })
+    stop.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function startLoader(life: Life, deps: Parameters<typeof runLoader>[0]): void {
+  const stop = new AbortController()
+  const done = runLoader(deps, stop.signal)
+  life.background('loader', done)
+  life.opened.defer(async () => {
+    stop.abort()
+    await done.catch(() => {}) // its failure was already told in the background
+  })
+}
+
+/** On a terminal the banner says what the lines at `info` would. */
+const quieter = (level: Config['logLevel']): Config['logLevel'] => (level === 'info' ? 'warn' : level)
+
+const place = (part: Config['log'] | Config['warehouse']): string => {
+  switch (part.kind) {
+    case 'lmdb':
+      return `embedded, in ${part.folder}`
+    case 'chdb':
+      return `embedded ClickHouse, in ${part.folder}`
+    case 'kafka':
+      return `Kafka at ${part.brokers.join(', ')}`
+    case 'http':
+      return `ClickHouse at ${part.url}`
+    default:
+      return part satisfies never
+  }
+}

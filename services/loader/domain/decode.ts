@@ -1,0 +1,44 @@
+import type { LoggedEvent } from '../../shared/events/event.ts'
+import type { LogRecord } from '../../shared/log/port.ts'
+
+export type DeadReason =
+  | 'empty'
+  | 'not_avro'
+  | 'unknown_schema'
+  | 'malformed'
+  | 'time_out_of_range'
+  | 'warehouse_rejected'
+
+export interface LoadableEvent {
+  readonly record: LogRecord
+  readonly event: LoggedEvent
+}
+
+export interface DeadRecord {
+  readonly record: LogRecord
+  readonly reason: DeadReason
+}
+
+/** What `DateTime64(3)` holds: from 1900 to 2299. */
+const TIME_MIN_MS = Date.UTC(1900, 0, 1)
+const TIME_MAX_MS = Date.UTC(2299, 11, 31, 23, 59, 59, 999)
+
+const isStorable = (ms: number): boolean => ms >= TIME_MIN_MS && ms <= TIME_MAX_MS
+
+export type DecodeEvent = (bytes: Buffer) => LoggedEvent
+export type ReasonOf = (error: unknown) => 'not_avro' | 'unknown_schema' | 'malformed' | undefined
+
+/** One record becomes an event or a dead record, by its bytes alone. Errors that do not speak of the bytes pass. */
+export function decodeRecord(record: LogRecord, decode: DecodeEvent, reasonOf: ReasonOf): LoadableEvent | DeadRecord {
+  if (record.value === null || record.value.length === 0) return { record, reason: 'empty' }
+  let event: LoggedEvent
+  try {
+    event = decode(record.value)
+  } catch (error) {
+    const reason = reasonOf(error)
+    if (reason === undefined) throw error
+    return { record, reason }
+  }
+  if (!isStorable(event.timestampMs) || !isStorable(event.createdAtMs)) return { record, reason: 'time_out_of_range' }
+  return { record, event }
+}

@@ -1,0 +1,105 @@
+import type { Property } from '../../shared/filters/filter.ts'
+import type { Binder } from './bind.ts'
+import { quoteName } from './quote.ts'
+
+/**
+ * SQL that gives a property's value in the row at hand. `dynamic`: whatever JSON had there, of ClickHouse's type Dynamic;
+ * objects are not values, so `isObject` tells whether one with something in it stands there. `text`: a String.
+ */
+export type Column =
+  | { readonly kind: 'dynamic'; readonly value: string; readonly isObject: string }
+  | { readonly kind: 'text'; readonly value: string }
+
+export type ColumnOf = (property: Property) => Column
+
+/** Values straight from the table `events`. */
+const tableColumn =
+  (binder: Binder): ColumnOf =>
+  (property) => {
+    switch (property.kind) {
+      case 'timestamp':
+      case 'created_at':
+        return { kind: 'text', value: isoText(property.kind) }
+      case 'id':
+        return { kind: 'text', value: 'toString(id)' }
+      case 'property':
+        return dynamicColumn(property.segments, binder)
+      default:
+        return property satisfies never
+    }
+  }
+
+/** A DateTime64(3, 'UTC') as it is printed everywhere: 2026-01-02T03:04:05.678Z. As text it sorts like the moment. */
+const isoText = (column: string): string => `concat(replaceOne(toString(${column}), ' ', 'T'), 'Z')`
+
+/**
+ * Names with a meaning in ClickHouse's sub-column syntax (`^` a sub-object, `:` a type, `[]` an array's elements), and the
+ * empty one, which no identifier can be. Quoting does not save all of them.
+ */
+const hasSyntax = (name: string): boolean => name === '' || /^[\^:]|\[\]$|`/.test(name)
+
+function dynamicColumn(segments: readonly string[], binder: Binder): Column {
+  if (segments.some(hasSyntax)) return bodyColumn(segments, binder)
+  const path = segments.map(quoteName).join('.')
+  return {
+    kind: 'dynamic',
+    value: `properties.${path}`,
+    isObject: `notEmpty(JSONAllPaths(properties.^${path}))`,
+  }
+}
+
+/**
+ * The same out of the JSON text, names as parameters: right for every name, and several times as slow. The value is put
+ * into a JSON column of its own, because JSONExtract to Dynamic judges an array by its first element.
+ */
+function bodyColumn(segments: readonly string[], binder: Binder): Column {
+  const raw = `JSONExtractRaw(body, ${segments.map((name) => binder.bind(name, 'String')).join(', ')})`
+  const alone = `CAST(if(${raw} = '', '{}', concat('{"v":', ${raw}, '}')), 'JSON(max_dynamic_paths=4)')`
+  return {
+    kind: 'dynamic',
+    value: `getSubcolumn(${alone}, 'v')`,
+    isObject: `notEmpty(JSONAllPaths(getSubcolumn(${alone}, '^\`v\`')))`,
+  }
+}
+
+/** Columns that a SELECT around the events' source wants to have; each is selected once, under a name of ours. */
+export interface ColumnList {
+  readonly columnOf: ColumnOf
+  /** `expression AS name`, in the order of asking. */
+  readonly selected: () => readonly string[]
+}
+
+/** `prefix` keeps the names of two lists in one SELECT apart. */
+export function createColumnList(binder: Binder, prefix = 'c'): ColumnList {
+  const ofTable = tableColumn(binder)
+  const names = new Map<string, string>()
+  const nameOf = (expression: string): string => {
+    const known = names.get(expression)
+    if (known !== undefined) return known
+    const name = `${prefix}${names.size}`
+    names.set(expression, name)
+    return name
+  }
+  const columns = new Map<string, Column>()
+  return {
+    columnOf(property) {
+      const known = columns.get(property.name)
+      if (known !== undefined) return known
+      const inner = ofTable(property)
+      const column: Column =
+        inner.kind === 'text'
+          ? { kind: 'text', value: nameOf(inner.value) }
+          : {
+              kind: 'dynamic',
+              value: nameOf(inner.value),
+              // Asked for seldom and dear to read, so it is selected only when something looks at it.
+              get isObject() {
+                return nameOf(inner.isObject)
+              },
+            }
+      columns.set(property.name, column)
+      return column
+    },
+    selected: () => [...names].map(([expression, name]) => `${expression} AS ${name}`),
+  }
+}

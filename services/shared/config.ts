@@ -1,0 +1,245 @@
+import { isAbsolute, join, resolve } from 'node:path'
+import { AppError } from './errors.ts'
+import { parseEnvironment } from './config/parse-environment.ts'
+import type { Environment } from './config/settings.ts'
+import type { KeyKind } from './registry/model.ts'
+import type { ReadLimits } from './warehouse/port.ts'
+
+const HOUR_MS = 3_600_000
+const DEFAULT_DATABASE = 'tributary'
+
+export interface KafkaSettings {
+  readonly kind: 'kafka'
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  readonly ssl: { readonly caFile: string | undefined } | undefined
+  readonly sasl:
+    | {
+        readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+        readonly username: string
+        readonly password: string
+      }
+    | undefined
+  readonly replicationFactor: number | undefined
+  readonly minInsyncReplicas: number | undefined
+  readonly topicPrefix: string
+  readonly sessionTimeoutMs: number | undefined
+}
+export interface LmdbSettings {
+  readonly kind: 'lmdb'
+  readonly folder: string
+  readonly sessionTimeoutMs: number | undefined
+}
+
+export interface HttpWarehouseSettings {
+  readonly kind: 'http'
+  /** Without user, password and database. */
+  readonly url: string
+  readonly username: string
+  readonly password: string
+  readonly database: string
+  readonly timeoutMs: number
+}
+export interface ChdbSettings {
+  readonly kind: 'chdb'
+  readonly folder: string
+}
+
+export interface Config {
+  readonly server: { readonly host: string; readonly port: number }
+  /** Absolute. */
+  readonly dataDir: string
+  readonly logLevel: Environment['TRIBUTARY_LOG_LEVEL']
+  readonly drainMs: number
+  readonly organization: {
+    readonly id: string | undefined
+    readonly key: string | undefined
+    readonly secret: string | undefined
+  }
+  readonly log: KafkaSettings | LmdbSettings
+  readonly topics: { readonly eventPartitions: number; readonly retentionMs: number; readonly retentionBytes: number }
+  readonly warehouse: HttpWarehouseSettings | ChdbSettings
+  readonly ingest: {
+    readonly bodyBytesMax: number
+    readonly eventBytesMax: number
+    readonly eventsPerRequestMax: number
+    readonly queueBytesMax: number
+    readonly redirectHosts: readonly string[]
+  }
+  readonly loader: {
+    readonly batchRowsMax: number
+    readonly batchBytesMax: number
+    readonly batchAgeMs: number
+    readonly batchesMax: number
+  }
+  readonly query: {
+    readonly limits: Readonly<Record<KeyKind, ReadLimits>>
+    readonly runningMax: number
+    readonly perProjectMax: number
+    readonly waitMs: number
+  }
+}
+
+/**
+ * The settings of a process, from its environment. Throws one CONFIG_INVALID that names every fault, never a value.
+ * `cwd` is what a relative TRIBUTARY_DATA_DIR is relative to.
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>, cwd: string): Config {
+  const parsed = parseEnvironment(env)
+  if (!parsed.ok) throw invalid(parsed.problems)
+  const e = parsed.value
+  const problems: string[] = []
+  const dataDir = isAbsolute(e.TRIBUTARY_DATA_DIR) ? e.TRIBUTARY_DATA_DIR : resolve(cwd, e.TRIBUTARY_DATA_DIR)
+  const config: Config = {
+    server: { host: e.TRIBUTARY_HOST, port: e.TRIBUTARY_PORT },
+    dataDir,
+    logLevel: e.TRIBUTARY_LOG_LEVEL,
+    drainMs: e.TRIBUTARY_DRAIN_S * 1_000,
+    organization: organization(e, problems),
+    log: log(e, dataDir, problems),
+    topics: {
+      eventPartitions: e.TRIBUTARY_EVENT_PARTITIONS ?? (e.KAFKA_BROKERS === undefined ? 4 : 12),
+      retentionMs: e.TRIBUTARY_LOG_RETENTION_HOURS * HOUR_MS,
+      retentionBytes: e.TRIBUTARY_LOG_RETENTION_BYTES,
+    },
+    warehouse: warehouse(e, dataDir, problems),
+    ingest: {
+      bodyBytesMax: e.TRIBUTARY_INGEST_BODY_BYTES,
+      eventBytesMax: e.TRIBUTARY_INGEST_EVENT_BYTES,
+      eventsPerRequestMax: e.TRIBUTARY_INGEST_EVENTS,
+      queueBytesMax: e.TRIBUTARY_INGEST_QUEUE_BYTES,
+      redirectHosts: redirectHosts(e),
+    },
+    loader: {
+      batchRowsMax: e.TRIBUTARY_LOADER_BATCH_ROWS,
+      batchBytesMax: e.TRIBUTARY_LOADER_BATCH_BYTES,
+      batchAgeMs: e.TRIBUTARY_LOADER_BATCH_AGE_MS,
+      batchesMax: e.TRIBUTARY_LOADER_BATCHES,
+    },
+    query: {
+      limits: {
+        master: limitsOf(e, 'MASTER'),
+        read: limitsOf(e, 'READ'),
+        write: limitsOf(e, 'READ'), // may not ask at all; the type wants one for each kind
+        access: limitsOf(e, 'ACCESS'),
+      },
+      runningMax: e.TRIBUTARY_QUERY_RUNNING,
+      perProjectMax: e.TRIBUTARY_QUERY_PER_PROJECT,
+      waitMs: e.TRIBUTARY_QUERY_WAIT_MS,
+    },
+  }
+  if (e.TRIBUTARY_INGEST_QUEUE_BYTES < e.TRIBUTARY_INGEST_BODY_BYTES) {
+    problems.push('TRIBUTARY_INGEST_QUEUE_BYTES must be at least TRIBUTARY_INGEST_BODY_BYTES')
+  }
+  if (problems.length > 0) throw invalid(problems)
+  return config
+}
+
+function invalid(problems: readonly string[]): AppError {
+  const what = problems.length === 1 ? 'One setting is wrong' : `${problems.length} settings are wrong`
+  return new AppError(
+    'CONFIG_INVALID',
+    `${what}:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\n` +
+      'Settings are environment variables; `tributary --help` lists them all.',
+  )
+}
+
+function organization(e: Environment, problems: string[]): Config['organization'] {
+  const [id, key, secret] = [e.TRIBUTARY_ORGANIZATION_ID, e.TRIBUTARY_ORGANIZATION_KEY, e.TRIBUTARY_SECRET]
+  const missing = Object.entries({
+    TRIBUTARY_ORGANIZATION_ID: id,
+    TRIBUTARY_ORGANIZATION_KEY: key,
+    TRIBUTARY_SECRET: secret,
+  }).filter(([, value]) => value === undefined)
+  if (missing.length === 1 || missing.length === 2) {
+    problems.push(
+      `${missing.map(([name]) => name).join(' and ')} must be set too: all three of the organization's settings, or none of them`,
+    )
+  }
+  return { id, key, secret }
+}
+
+function log(e: Environment, dataDir: string, problems: string[]): Config['log'] {
+  const sessionTimeoutMs = e.TRIBUTARY_LOG_SESSION_MS
+  if (e.KAFKA_BROKERS === undefined) return { kind: 'lmdb', folder: join(dataDir, 'log'), sessionTimeoutMs }
+  const brokers = e.KAFKA_BROKERS.split(',').map((broker) => broker.trim())
+  if (!brokers.every((broker) => /^(?:\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$/.test(broker))) {
+    problems.push('KAFKA_BROKERS must be a comma-separated list of host:port')
+  }
+  const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username, KAFKA_SASL_PASSWORD: password } = e
+  let sasl: KafkaSettings['sasl']
+  if (mechanism !== undefined && username !== undefined && password !== undefined) {
+    sasl = { mechanism, username, password }
+  } else if (mechanism !== undefined || username !== undefined || password !== undefined) {
+    problems.push('KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD must be set together')
+  }
+  if (e.KAFKA_SSL_CA_FILE !== undefined && !e.KAFKA_SSL) {
+    problems.push('KAFKA_SSL must be true when KAFKA_SSL_CA_FILE is set')
+  }
+  return {
+    kind: 'kafka',
+    brokers,
+    clientId: e.KAFKA_CLIENT_ID,
+    ssl: e.KAFKA_SSL ? { caFile: e.KAFKA_SSL_CA_FILE } : undefined,
+    sasl,
+    replicationFactor: e.KAFKA_REPLICATION_FACTOR,
+    minInsyncReplicas: e.KAFKA_MIN_INSYNC_REPLICAS,
+    topicPrefix: e.KAFKA_TOPIC_PREFIX ?? '',
+    sessionTimeoutMs,
+  }
+}
+
+function warehouse(e: Environment, dataDir: string, problems: string[]): Config['warehouse'] {
+  if (e.CLICKHOUSE_URL === undefined) return { kind: 'chdb', folder: join(dataDir, 'warehouse') }
+  const url = URL.canParse(e.CLICKHOUSE_URL) ? new URL(e.CLICKHOUSE_URL) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    problems.push('CLICKHOUSE_URL must be an http or https URL')
+    return { kind: 'chdb', folder: '' }
+  }
+  const decoded = (part: string): string => {
+    try {
+      return decodeURIComponent(part)
+    } catch {
+      problems.push('CLICKHOUSE_URL must have its special characters percent-encoded')
+      return ''
+    }
+  }
+  const inUrl = {
+    username: decoded(url.username),
+    password: decoded(url.password),
+    database: decoded(url.pathname.slice(1)) || (url.searchParams.get('database') ?? ''),
+  }
+  const pick = (fromUrl: string, name: keyof Environment, fallback: string): string => {
+    const own = e[name]
+    if (typeof own !== 'string') return fromUrl || fallback
+    if (fromUrl !== '' && fromUrl !== own) problems.push(`${name} must not differ from what CLICKHOUSE_URL carries`)
+    return own
+  }
+  const database = pick(inUrl.database, 'CLICKHOUSE_DATABASE', DEFAULT_DATABASE)
+  if (!/^[A-Za-z_]\w{0,63}$/.test(database)) {
+    problems.push('CLICKHOUSE_DATABASE (or the database in CLICKHOUSE_URL) must be letters, digits and underscores')
+  }
+  return {
+    kind: 'http',
+    url: url.origin,
+    username: pick(inUrl.username, 'CLICKHOUSE_USER', 'default'),
+    password: pick(inUrl.password, 'CLICKHOUSE_PASSWORD', ''),
+    database,
+    timeoutMs: e.CLICKHOUSE_TIMEOUT_S * 1_000,
+  }
+}
+
+function redirectHosts(e: Environment): readonly string[] {
+  return (e.TRIBUTARY_REDIRECT_HOSTS ?? '')
+    .split(',')
+    .map((host) => host.trim().toLowerCase())
+    .filter((host) => host !== '')
+}
+
+const limitsOf = (e: Environment, kind: 'MASTER' | 'READ' | 'ACCESS'): ReadLimits => ({
+  executionS: e[`TRIBUTARY_QUERY_${kind}_SECONDS`],
+  rowsToRead: e[`TRIBUTARY_QUERY_${kind}_ROWS`],
+  memoryBytes: e[`TRIBUTARY_QUERY_${kind}_MEMORY_BYTES`],
+  resultRows: e.TRIBUTARY_QUERY_RESULT_ROWS,
+  resultBytes: e.TRIBUTARY_QUERY_RESULT_BYTES,
+})

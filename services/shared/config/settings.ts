@@ -1,0 +1,192 @@
+import { type Static, type TSchema, Type } from 'typebox'
+
+/**
+ * Every setting, once: its name in the environment, its shape, its default and its one-line story. `--help` and the
+ * README's table are printed from here, and a test checks that the README names each one.
+ */
+
+const MIB = 1_048_576
+const int = (fallback: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ default: fallback, minimum, maximum, description })
+const flag = (fallback: boolean, description: string) => Type.Boolean({ default: fallback, description })
+const text = (description: string, more: { default?: string; pattern?: string } = {}) =>
+  Type.String({ minLength: 1, description, ...more })
+const server = {
+  TRIBUTARY_HOST: text('Address to listen on. `0.0.0.0` for every interface.', { default: '127.0.0.1' }),
+  TRIBUTARY_PORT: int(8080, 0, 65_535, 'Port to listen on; every long-running process has one. 0 picks a free one.'),
+  TRIBUTARY_DATA_DIR: text('Folder of the embedded log and warehouse, and of `organization.json`.', {
+    default: 'data',
+  }),
+  TRIBUTARY_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'Least severe log line that is written.',
+  }),
+  TRIBUTARY_DRAIN_S: int(
+    30,
+    1,
+    3_600,
+    'Seconds that a stop may take to finish what is in hand, before the process exits.',
+  ),
+}
+
+const organization = {
+  TRIBUTARY_ORGANIZATION_ID: Type.Optional(
+    text('Id of the organization, 24 lower-case hex characters. Set all three of these or none.', {
+      pattern: '^[0-9a-f]{24}$',
+    }),
+  ),
+  TRIBUTARY_ORGANIZATION_KEY: Type.Optional(
+    text('Key that creates and manages projects, 32 to 128 letters and digits. A secret.', {
+      pattern: '^[A-Za-z0-9]{32,128}$',
+    }),
+  ),
+  TRIBUTARY_SECRET: Type.Optional(
+    text('Encrypts the stored keys, at least 32 characters. A secret; the same in every process, for ever.', {
+      pattern: '^.{32,1024}$',
+    }),
+  ),
+}
+
+const log = {
+  KAFKA_BROKERS: Type.Optional(
+    text('Comma-separated `host:port` list of Kafka brokers. Unset: the embedded log in the data folder.'),
+  ),
+  KAFKA_CLIENT_ID: text('Name by which the brokers know this deployment.', { default: 'tributary' }),
+  KAFKA_SSL: flag(false, 'Speak TLS to the brokers.'),
+  KAFKA_SSL_CA_FILE: Type.Optional(text('PEM file of the authority that signed the brokers’ certificates.')),
+  KAFKA_SASL_MECHANISM: Type.Optional(
+    Type.Enum(['plain', 'scram-sha-256', 'scram-sha-512'], { description: 'How to sign in to the brokers.' }),
+  ),
+  KAFKA_SASL_USERNAME: Type.Optional(text('User to sign in as.')),
+  KAFKA_SASL_PASSWORD: Type.Optional(text('Its password. A secret.')),
+  KAFKA_REPLICATION_FACTOR: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 32, description: 'Copies of each new topic. Unset: the brokers’ default.' }),
+  ),
+  KAFKA_MIN_INSYNC_REPLICAS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 32,
+      description:
+        'Copies of a new topic that must have an event before it counts as kept. Unset: the brokers’ default.',
+    }),
+  ),
+  KAFKA_TOPIC_PREFIX: Type.Optional(
+    text('Put in front of the names of topics and consumer groups, for several deployments on one Kafka.', {
+      pattern: '^[A-Za-z0-9._-]{1,64}$',
+    }),
+  ),
+  TRIBUTARY_EVENT_PARTITIONS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_024,
+      description: 'Partitions of the events topic when it is made: 4 in the embedded log, 12 in Kafka, unless set.',
+    }),
+  ),
+  TRIBUTARY_LOG_SESSION_MS: Type.Optional(
+    Type.Integer({
+      minimum: 1_000,
+      maximum: 3_600_000,
+      description:
+        'Silence after which a loader counts as dead and others take its partitions: 10000 in the embedded log, 45000 in Kafka, unless set.',
+    }),
+  ),
+  TRIBUTARY_LOG_RETENTION_HOURS: int(168, 1, 87_600, 'How long the log keeps events; the warehouse keeps them anyway.'),
+  TRIBUTARY_LOG_RETENTION_BYTES: int(
+    10_737_418_240,
+    16 * MIB,
+    Number.MAX_SAFE_INTEGER,
+    'How many bytes of events each partition keeps; the oldest go first.',
+  ),
+}
+
+const warehouse = {
+  CLICKHOUSE_URL: Type.Optional(
+    text(
+      'URL of ClickHouse’s HTTP port; may carry user, password and database (`https://user:pw@host:8443/db`). Unset: the embedded engine.',
+    ),
+  ),
+  CLICKHOUSE_USER: Type.Optional(text('User, when the URL does not carry it.')),
+  CLICKHOUSE_PASSWORD: Type.Optional(text('Password, when the URL does not carry it. A secret.')),
+  CLICKHOUSE_DATABASE: Type.Optional(text('Database, when the URL does not carry it. Otherwise `tributary`.')),
+  CLICKHOUSE_TIMEOUT_S: int(60, 1, 3_600, 'Seconds to wait for an answer from ClickHouse.'),
+}
+
+const ingest = {
+  TRIBUTARY_INGEST_BODY_BYTES: int(10_000_000, 1_024, 256 * MIB, 'Largest request body, after decompression.'),
+  TRIBUTARY_INGEST_EVENT_BYTES: int(900_000, 256, 16 * MIB, 'Largest event; Kafka takes 1 MiB unless told otherwise.'),
+  TRIBUTARY_INGEST_EVENTS: int(20_000, 1, 1_000_000, 'Most events in one request.'),
+  TRIBUTARY_INGEST_QUEUE_BYTES: int(
+    64 * MIB,
+    MIB,
+    4_096 * MIB,
+    'Bytes that may wait for the log; beyond it, 503 with Retry-After.',
+  ),
+  TRIBUTARY_REDIRECT_HOSTS: Type.Optional(
+    text(
+      'Comma-separated hosts to which a recording link (`redirect=`) may lead; `*.example.com` for all under it. Unset: none.',
+    ),
+  ),
+}
+
+const loader = {
+  TRIBUTARY_LOADER_BATCH_ROWS: int(25_000, 1, 1_000_000, 'Rows after which a batch is inserted.'),
+  TRIBUTARY_LOADER_BATCH_BYTES: int(16 * MIB, 1_024, 256 * MIB, 'Bytes after which a batch is inserted.'),
+  TRIBUTARY_LOADER_BATCH_AGE_MS: int(500, 10, 60_000, 'Age of its oldest event at which a batch is inserted anyway.'),
+  TRIBUTARY_LOADER_BATCHES: int(3, 2, 256, 'Batches in memory at a time, over all partitions.'),
+}
+
+interface KindDefaults {
+  readonly seconds: number
+  readonly rows: number
+  readonly memoryBytes: number
+}
+
+const perKind = <const K extends 'MASTER' | 'READ' | 'ACCESS'>(kind: K, name: string, defaults: KindDefaults) =>
+  ({
+    [`TRIBUTARY_QUERY_${kind}_SECONDS`]: int(defaults.seconds, 1, 3_600, `Longest query under ${name}.`),
+    [`TRIBUTARY_QUERY_${kind}_ROWS`]: int(defaults.rows, 1, 1e15, `Most events that a query under ${name} may read.`),
+    [`TRIBUTARY_QUERY_${kind}_MEMORY_BYTES`]: int(defaults.memoryBytes, 16 * MIB, 1e15, `Its most memory.`),
+  }) as {
+    [Name in `TRIBUTARY_QUERY_${K}_${'SECONDS' | 'ROWS' | 'MEMORY_BYTES'}`]: ReturnType<typeof int>
+  }
+
+const OWN_KEY: KindDefaults = { seconds: 300, rows: 1_000_000_000, memoryBytes: 4_096 * MIB }
+
+const query = {
+  ...perKind('MASTER', 'a master key', OWN_KEY),
+  ...perKind('READ', 'a read key', OWN_KEY),
+  // These are given to customers, and get less of the machine.
+  ...perKind('ACCESS', 'an access key', { seconds: 60, rows: 100_000_000, memoryBytes: 1_024 * MIB }),
+  TRIBUTARY_QUERY_RESULT_ROWS: int(1_000_000, 1, 10_000_000, 'Most rows (events, groups, buckets) in one answer.'),
+  TRIBUTARY_QUERY_RESULT_BYTES: int(150_000_000, 1_024, 4_096 * MIB, 'Most bytes in one answer.'),
+  TRIBUTARY_QUERY_RUNNING: int(24, 1, 1_024, 'Queries that run at once in a process; others wait their turn.'),
+  TRIBUTARY_QUERY_PER_PROJECT: int(24, 1, 1_024, 'Queries of one project, running and waiting; beyond it, 429.'),
+  TRIBUTARY_QUERY_WAIT_MS: int(10_000, 1, 600_000, 'How long a query waits its turn before it is refused with 429.'),
+}
+
+export interface SettingsGroup {
+  readonly title: string
+  readonly settings: Readonly<Record<string, TSchema>>
+}
+
+/** The settings by subject, in the order in which they are printed. */
+export const SETTINGS_GROUPS: readonly SettingsGroup[] = [
+  { title: 'Server', settings: server },
+  { title: 'Organization', settings: organization },
+  { title: 'Log', settings: log },
+  { title: 'Warehouse', settings: warehouse },
+  { title: 'Ingest', settings: ingest },
+  { title: 'Loader', settings: loader },
+  { title: 'Query', settings: query },
+]
+
+export const Environment = Type.Object({
+  ...server,
+  ...organization,
+  ...log,
+  ...warehouse,
+  ...ingest,
+  ...loader,
+  ...query,
+})
+export type Environment = Static<typeof Environment>

@@ -1,0 +1,50 @@
+import { AppError } from '../../services/shared/errors.ts'
+import { buildServer } from '../../services/shared/http/server.ts'
+import type { Authenticator, Grant } from '../../services/shared/registry/grant.ts'
+import { createLogger } from '../../services/shared/telemetry/logger.ts'
+import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
+import type { Warehouse } from '../../services/shared/warehouse/port.ts'
+import { registerQuery } from '../../services/query/register.ts'
+import type { QuerySettings } from '../../services/query/settings.ts'
+import { WIDE_LIMITS } from './stored-events.ts'
+
+export const SETTINGS: QuerySettings = {
+  limits: { master: WIDE_LIMITS, read: WIDE_LIMITS, write: WIDE_LIMITS, access: WIDE_LIMITS },
+  runningMax: 4,
+  perProjectMax: 100,
+  waitMs: 10_000,
+}
+
+/** The query service alone on a server, with keys from a table. */
+export function buildQueryApi(options: {
+  readonly warehouse: Warehouse
+  readonly keys: Readonly<Record<string, Grant>>
+  readonly nowMs: number
+  readonly settings?: QuerySettings
+}) {
+  const metrics = createMetrics()
+  const logger = createLogger({ level: 'silent', service: 'query' })
+  const app = buildServer({
+    logger,
+    metrics,
+    bodyBytesMax: 1_000_000,
+    isReady: () => Promise.resolve({ ready: true, problems: [] }),
+  })
+  const authenticator: Authenticator = {
+    authenticate(projectId, presentedKey) {
+      const grant = presentedKey === undefined ? undefined : options.keys[presentedKey]
+      if (grant === undefined) throw new AppError('InvalidApiKeyError', 'The key is not valid.')
+      if (grant.projectId !== projectId) throw new AppError('ResourceNotFoundError', 'Resource not found.')
+      return grant
+    },
+  }
+  registerQuery(app, {
+    warehouse: options.warehouse,
+    authenticator,
+    metrics,
+    logger,
+    settings: options.settings ?? SETTINGS,
+    now: () => options.nowMs,
+  })
+  return { app, metrics }
+}

@@ -1,0 +1,26 @@
+import { randomUUID } from 'node:crypto'
+import { compileQuery } from '../../services/query/language/compile.ts'
+import { type AnalysisName, parseQuery } from '../../services/query/language/parse.ts'
+import { shapeResult } from '../../services/query/language/shape.ts'
+import type { Grant } from '../../services/shared/registry/grant.ts'
+import type { Warehouse } from '../../services/shared/warehouse/port.ts'
+import { never, WIDE_LIMITS } from './stored-events.ts'
+
+/** The compiler's whole way on a real warehouse: a request's fields in, the answer's `result` out. */
+export async function ask(
+  warehouse: Warehouse,
+  grant: Grant,
+  analysis: AnalysisName,
+  fields: Readonly<Record<string, unknown>>,
+  nowMs: number,
+): Promise<unknown> {
+  const compiled = compileQuery(parseQuery(analysis, fields), grant, nowMs)
+  const { rows } = await warehouse.read({
+    sql: compiled.sql,
+    params: compiled.params,
+    limits: WIDE_LIMITS,
+    queryId: randomUUID(),
+    signal: never,
+  })
+  return shapeResult(compiled.shape, rows)
+}
