@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { registerIngest } from '../services/ingest/register.ts'
 import { INGEST_DEFAULTS, REQUEST_BYTES_MAX } from '../services/ingest/settings.ts'
 import { buildServer } from '../services/shared/http/server.ts'
+import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
 import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
 import type { EventLog } from '../services/shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../services/shared/log/topics.ts'
@@ -21,6 +22,9 @@ export interface ServerUnderLoad {
 }
 
 const PARTITIONS = 4
+
+export const openKafka = async (brokers: readonly string[]): Promise<EventLog> =>
+  openKafkaLog({ brokers, clientId: 'bench', logger: createLogger({ level: 'warn', service: 'ingest' }) })
 
 /** Ingest as it is deployed, on the log given by `openLog`, or on the embedded one in a folder of its own. */
 export async function serveIngest(openLog?: () => Promise<EventLog>): Promise<ServerUnderLoad> {

@@ -13,6 +13,7 @@ import type { ServerUnderLoad } from './ingest-servers.ts'
 import { load, type LoadResult, postBytes } from './keep-alive-client.ts'
 import { median, quantile, report } from './report.ts'
 import { KEYS, PROJECT } from '../test/support/ingest-app.ts'
+import { startKafka } from '../test/support/kafka-server.ts'
 
 const EVENT_BYTES = 500
 const CASES = {
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     seconds: { type: 'string', default: '3' },
     only: { type: 'string' },
     serve: { type: 'string' },
+    brokers: { type: 'string' },
   },
 })
 
@@ -39,8 +41,10 @@ const cpuSeconds = (): number => {
 }
 
 async function serve(kind: string): Promise<void> {
-  const { serveBare, serveIngest } = await import('./ingest-servers.ts')
-  const server: ServerUnderLoad = await (kind === 'bare' ? serveBare() : serveIngest())
+  const { openKafka, serveBare, serveIngest } = await import('./ingest-servers.ts')
+  const { brokers } = flags
+  const openLog = brokers === undefined ? undefined : () => openKafka(brokers.split(','))
+  const server: ServerUnderLoad = await (kind === 'bare' ? serveBare() : serveIngest(openLog))
   process.on('message', (question: Question) => {
     const answers: Record<Question, () => Promise<unknown>> = {
       stored: () => server.stored(),
@@ -63,8 +67,9 @@ interface Subject {
   readonly port: number
 }
 
-async function start(kind: 'bare' | 'ingest'): Promise<Subject> {
-  const child = fork(import.meta.filename, ['--serve', kind], { execArgv: process.execArgv })
+async function start(kind: 'bare' | 'ingest', brokers: readonly string[]): Promise<Subject> {
+  const where = brokers.length === 0 ? [] : ['--brokers', brokers.join(',')]
+  const child = fork(import.meta.filename, ['--serve', kind, ...where], { execArgv: process.execArgv })
   const [{ port }] = (await once(child, 'message')) as [{ port: number }]
   return { child, port }
 }
@@ -81,10 +86,10 @@ async function stop({ child }: Subject): Promise<void> {
   await exited
 }
 
-async function measure(name: keyof typeof CASES): Promise<void> {
+async function measure(name: keyof typeof CASES, brokers: readonly string[]): Promise<void> {
   const { eventsPerRequest, connections, bodies } = CASES[name]
   const path = `/3.0/projects/${PROJECT}/events${eventsPerRequest === 1 ? '/purchases' : ''}`
-  const subjects = { bare: await start('bare'), ingest: await start('ingest') }
+  const subjects = { bare: await start('bare', []), ingest: await start('ingest', brokers) }
   const run = async (subject: Subject, seconds: number): Promise<LoadResult> => {
     const url = new URL(path, `http://127.0.0.1:${subject.port}`)
     const requests = Array.from({ length: bodies }, (_, i) => {
@@ -101,6 +106,7 @@ async function measure(name: keyof typeof CASES): Promise<void> {
   const cpuMicros: Record<keyof typeof subjects, number[]> = { bare: [], ingest: [] }
   const p99s: number[] = []
   let acknowledged = 0
+  const before = await ask(subjects.ingest, 'stored')
   for (let i = 0; i <= Number(flags.runs); i += 1) {
     for (const kind of ['bare', 'ingest'] as const) {
       const isWarmUp = i === 0
@@ -113,7 +119,7 @@ async function measure(name: keyof typeof CASES): Promise<void> {
       if (kind === 'ingest') p99s.push(quantile(latencies, 0.99))
     }
   }
-  const inLog = await ask(subjects.ingest, 'stored')
+  const inLog = (await ask(subjects.ingest, 'stored')) - before
   await Promise.all([stop(subjects.bare), stop(subjects.ingest)])
   if (inLog !== acknowledged) throw new Error(`${acknowledged} events were acknowledged, ${inLog} are in the log`)
   report('ingest', {
@@ -138,7 +144,13 @@ async function measure(name: keyof typeof CASES): Promise<void> {
 if (flags.serve !== undefined) {
   await serve(flags.serve)
 } else {
-  for (const name of ['bulk', 'single'] as const) {
-    if (flags.only === undefined || flags.only === name) await measure(name)
+  const kafka = flags.kafka ? await startKafka() : undefined
+  if (kafka !== undefined && 'unavailable' in kafka) throw new Error(kafka.unavailable)
+  try {
+    for (const name of ['bulk', 'single'] as const) {
+      if (flags.only === undefined || flags.only === name) await measure(name, kafka?.brokers ?? [])
+    }
+  } finally {
+    await kafka?.stop()
   }
 }

@@ -1,6 +1,5 @@
+import { isUtf8 } from 'node:buffer'
 import { AppError } from '../shared/errors.ts'
-import { encodeEvent } from '../shared/events/codec.ts'
-import { partitionOfKey } from '../shared/log/partition.ts'
 import type { EventLog, LogMessage } from '../shared/log/port.ts'
 import { EVENTS_TOPIC } from '../shared/log/topics.ts'
 import type { Grant } from '../shared/registry/grant.ts'
@@ -9,9 +8,11 @@ import type { Fault } from './domain/fault.ts'
 import type { JsonObject } from './domain/json-object.ts'
 import { isFault } from './domain/keen-namespace.ts'
 import { EventPreparer, INEXACT } from './domain/prepare-event.ts'
-import { requestRepeatKey, tokenRepeatKey } from './domain/repeat-key.ts'
+import { RequestScanner } from './domain/scan-request.ts'
 import { createEventIds } from './event-ids.ts'
+import { MessageBatch } from './message-batch.ts'
 import type { IngestMetrics } from './metrics.ts'
+import { parseBody } from './request.ts'
 import type { IngestSettings } from './settings.ts'
 
 export interface RecorderDeps {
@@ -26,8 +27,8 @@ export interface RecorderDeps {
 export interface Recording {
   readonly grant: Grant
   readonly idempotencyKey: string | undefined
-  /** The request's body; an object of collections, or one event when `collection` names where it goes. */
-  readonly body: unknown
+  /** JSON: an object of arrays of events by collection, or one event when `collection` says where it goes. */
+  readonly body: Buffer
   readonly collection: string | undefined
 }
 
@@ -38,84 +39,88 @@ export interface CollectionOutcome {
   readonly faults: ReadonlyMap<number, Fault>
 }
 
+const NO_FAULTS: ReadonlyMap<number, Fault> = new Map()
+
 /** Checks the events of one request and puts the good ones into the log, in one append. */
 export class Recorder {
   readonly #deps: RecorderDeps
+  readonly #scanner: RequestScanner
   readonly #preparer: EventPreparer
   readonly #newId = createEventIds()
   #turn = Math.floor(Math.random() * 0x1000_0000)
 
   constructor(deps: RecorderDeps) {
     this.#deps = deps
+    this.#scanner = new RequestScanner(deps.settings)
     this.#preparer = new EventPreparer(deps.settings)
   }
 
   /**
-   * Resolves once the good events are durable. INEXACT, having done nothing: parse the body exactly, and record that.
-   * Rejects with InvalidBatchError or RequestEntityTooLargeError, having recorded nothing, and with what the log says.
+   * Resolves once the good events are durable. Rejects with InvalidJSONError, InvalidBatchError or
+   * RequestEntityTooLargeError, having recorded nothing, and with what the log says.
    */
-  async record(recording: Recording): Promise<readonly CollectionOutcome[] | typeof INEXACT> {
-    const { metrics, settings } = this.#deps
-    const batch = batchOf(recording)
+  async record(recording: Recording): Promise<readonly CollectionOutcome[]> {
+    const { metrics } = this.#deps
+    const batch = new MessageBatch(recording, this.#deps, this.#newId, this.#nextPartition())
+    const outcomes = this.#scanned(recording, batch) ?? this.#parsed(recording, batch)
     let received = 0
-    for (const { events } of batch) received += events.length
-    if (received > settings.eventsPerRequestMax) {
-      const message = `The request has ${received} events, at most ${settings.eventsPerRequestMax} are allowed.`
-      throw new AppError('RequestEntityTooLargeError', message)
-    }
-    const messages: LogMessage[] = []
-    const outcomes = this.#prepare(recording, batch, messages)
-    if (outcomes === INEXACT) return INEXACT
-
-    metrics.received.inc(received)
-    for (const { faults } of outcomes) {
+    for (const { count, faults } of outcomes) {
+      received += count
       for (const { code } of faults.values()) metrics.rejected.inc({ reason: code })
     }
-    if (messages.length > 0) await this.#append(messages)
+    metrics.received.inc(received)
+    if (batch.messages.length > 0) await this.#append(batch.messages)
     return outcomes
   }
 
-  #prepare(
-    { grant, idempotencyKey }: Recording,
-    batch: readonly CollectionEvents[],
-    messages: LogMessage[],
-  ): readonly CollectionOutcome[] | typeof INEXACT {
-    const { eventPartitions, settings } = this.#deps
-    const project = grant.projectId
-    const autofill = autofillOf(grant)
-    const createdAtMs = this.#deps.now()
-    // The events of a request that may go anywhere go to one place: larger writes for the log, larger reads after it.
-    this.#turn = (this.#turn + 1) % eventPartitions
-    let bytes = 0
+  /** The events of a request that may go anywhere go to one place: larger writes for the log, larger reads after it. */
+  #nextPartition(): number {
+    this.#turn = (this.#turn + 1) % this.#deps.eventPartitions
+    return this.#turn
+  }
+
+  /** Undefined, with nothing in the batch, when the request has to be parsed. */
+  #scanned({ grant, body, collection }: Recording, batch: MessageBatch): readonly CollectionOutcome[] | undefined {
+    if (autofillOf(grant) !== null || !isUtf8(body)) return undefined
+    const found = this.#scanner.scan(body, collection)
+    return found?.map(({ collection, events }) => {
+      for (const [i, span] of events.entries()) {
+        batch.add(collection, i, Number.isNaN(span.timestampMs) ? undefined : span.timestampMs, undefined, span)
+      }
+      return { collection, count: events.length, faults: NO_FAULTS }
+    })
+  }
+
+  #parsed(recording: Recording, batch: MessageBatch): readonly CollectionOutcome[] {
+    const body = parseBody(recording.body)
+    let outcomes = this.#prepared(recording, body.value, batch)
+    if (outcomes === INEXACT) {
+      batch.clear()
+      outcomes = this.#prepared(recording, body.exactly(), batch)
+    }
+    if (outcomes === INEXACT) throw new Error('a number that was read exactly is exact')
+    return outcomes
+  }
+
+  #prepared(recording: Recording, body: unknown, batch: MessageBatch): readonly CollectionOutcome[] | typeof INEXACT {
+    const collections = collectionsOf(body, recording.collection)
+    const received = collections.reduce((sum, { events }) => sum + events.length, 0)
+    const { eventsPerRequestMax } = this.#deps.settings
+    if (received > eventsPerRequestMax) {
+      const message = `The request has ${received} events, at most ${eventsPerRequestMax} are allowed.`
+      throw new AppError('RequestEntityTooLargeError', message)
+    }
+    const autofill = autofillOf(recording.grant)
     const outcomes: CollectionOutcome[] = []
-    for (const { collection, events } of batch) {
+    for (const { collection, events } of collections) {
       const faults = new Map<number, Fault>()
       outcomes.push({ collection, count: events.length, faults })
       const nameFault = collectionNameFault(collection)
       for (let i = 0; i < events.length; i += 1) {
         const prepared = nameFault ?? this.#preparer.prepare(events[i], autofill)
         if (prepared === INEXACT) return INEXACT
-        if (isFault(prepared)) {
-          faults.set(i, prepared)
-          continue
-        }
-        const { timestampMs, uniquenessToken, properties } = prepared
-        let repeatKey: Buffer | null = null
-        if (uniquenessToken !== undefined) repeatKey = tokenRepeatKey(project, collection, uniquenessToken)
-        else if (idempotencyKey !== undefined) repeatKey = requestRepeatKey(project, collection, idempotencyKey, i)
-        const value = encodeEvent({
-          project,
-          collection,
-          id: this.#newId(createdAtMs),
-          timestampMs: timestampMs ?? createdAtMs,
-          createdAtMs,
-          repeatKey,
-          properties,
-        })
-        bytes += value.length
-        if (bytes > settings.appendBytesMax) throw tooLarge(settings.appendBytesMax)
-        const partition = repeatKey === null ? this.#turn : partitionOfKey(repeatKey, eventPartitions)
-        messages.push({ partition, key: repeatKey, value })
+        if (isFault(prepared)) faults.set(i, prepared)
+        else batch.add(collection, i, prepared.timestampMs, prepared.uniquenessToken, prepared.properties)
       }
     }
     return outcomes
@@ -143,7 +148,7 @@ interface CollectionEvents {
   readonly events: readonly unknown[]
 }
 
-function batchOf({ body, collection }: Recording): readonly CollectionEvents[] {
+function collectionsOf(body: unknown, collection: string | undefined): readonly CollectionEvents[] {
   if (collection !== undefined) return [{ collection, events: [body] }]
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new AppError('InvalidBatchError', 'The request must be an object of arrays of events, by collection.')
@@ -153,8 +158,5 @@ function batchOf({ body, collection }: Recording): readonly CollectionEvents[] {
     throw new AppError('InvalidBatchError', 'The request must be an object whose every value is an array of events.')
   })
 }
-
-const tooLarge = (bytesMax: number): AppError =>
-  new AppError('RequestEntityTooLargeError', `The events of the request take more than ${bytesMax} bytes.`)
 
 const autofillOf = (grant: Grant): Readonly<JsonObject> | null => grant.options.writes?.autofill ?? null

@@ -9,11 +9,10 @@ import type { Logger } from '../shared/telemetry/logger.ts'
 import type { Registry } from '../shared/telemetry/metrics.ts'
 import { bulkAnswer, CREATED, JSON_TYPE, PIXEL } from './answers.ts'
 import { decodeData } from './domain/data-parameter.ts'
-import { INEXACT } from './domain/prepare-event.ts'
 import { createIngestMetrics } from './metrics.ts'
 import { type CollectionOutcome, Recorder } from './recorder.ts'
 import { allowedRedirect } from './redirect.ts'
-import { authorize, idempotencyKey, parameter, parseBody } from './request.ts'
+import { authorize, idempotencyKey, parameter } from './request.ts'
 import type { IngestSettings } from './settings.ts'
 
 declare module 'fastify' {
@@ -47,14 +46,8 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     grant: Grant,
     body: Buffer,
     collection: string | undefined,
-  ): Promise<readonly CollectionOutcome[]> => {
-    const parsed = parseBody(body)
-    const recording = { grant, collection, idempotencyKey: idempotencyKey(request) }
-    let outcomes = await recorder.record({ ...recording, body: parsed.value })
-    if (outcomes === INEXACT) outcomes = await recorder.record({ ...recording, body: parsed.exactly() })
-    if (outcomes === INEXACT) throw new Error('exact numbers are exact')
-    return outcomes
-  }
+  ): Promise<readonly CollectionOutcome[]> =>
+    recorder.record({ grant, body, collection, idempotencyKey: idempotencyKey(request) })
   const recordOne = async (request: FastifyRequest, grant: Grant, body: Buffer): Promise<void> => {
     const [outcome] = await record(request, grant, body, parameter(request, 'collection'))
     const fault = outcome?.faults.get(0)

@@ -44,8 +44,22 @@ const writeFixed = (target: Buffer, bytes: Buffer, position: number): number => 
   return position + ID_BYTES
 }
 
-/** The properties may still be text: it is written where it goes, without a buffer of its own. */
-export type EncodableEvent = Omit<LoggedEvent, 'properties'> & { readonly properties: Buffer | string }
+/** Text that stands in a buffer with something cut out of it: `from` to `cutFrom`, and `cutTo` to `to`. */
+export interface TextParts {
+  readonly bytes: Buffer
+  readonly from: number
+  readonly cutFrom: number
+  readonly cutTo: number
+  readonly to: number
+}
+
+/** The properties may still be somewhere else: they are written where they go, without a buffer of their own. */
+export type EncodableEvent = Omit<LoggedEvent, 'properties'> & { readonly properties: Buffer | string | TextParts }
+
+function lengthOf(text: Buffer | string | TextParts): number {
+  if (typeof text === 'string') return Buffer.byteLength(text)
+  return 'cutFrom' in text ? text.cutFrom - text.from + text.to - text.cutTo : text.length
+}
 
 /**
  * An event in Avro single-object encoding of the current schema. Written by hand, field by field: a generic encoder
@@ -54,7 +68,7 @@ export type EncodableEvent = Omit<LoggedEvent, 'properties'> & { readonly proper
  */
 export function encodeEvent(event: EncodableEvent): Buffer {
   const { project, collection, properties, repeatKey } = event
-  const propertiesBytes = typeof properties === 'string' ? Buffer.byteLength(properties) : properties.length
+  const propertiesBytes = lengthOf(properties)
   const bytesMax = FRAME_BYTES_MAX + 3 * (project.length + collection.length) + propertiesBytes
   if (scratch.length - used < bytesMax) renew(bytesMax)
   const start = used
@@ -68,7 +82,11 @@ export function encodeEvent(event: EncodableEvent): Buffer {
   if (repeatKey !== null) position = writeFixed(scratch, repeatKey, position)
   position = writeLong(scratch, propertiesBytes, position)
   if (typeof properties === 'string') scratch.write(properties, position, propertiesBytes, 'utf8')
-  else scratch.set(properties, position)
+  else if ('cutFrom' in properties) {
+    const { bytes, from, cutFrom, cutTo, to } = properties
+    bytes.copy(scratch, position, from, cutFrom)
+    bytes.copy(scratch, position + cutFrom - from, cutTo, to)
+  } else scratch.set(properties, position)
   used = position + propertiesBytes
   return scratch.subarray(start, used)
 }
