@@ -8,11 +8,13 @@ const SUCCESS = '{"success":true}'
 /** The answer to a bulk request: for each event, under its collection and at its place, whether it was taken. */
 export function bulkAnswer(outcomes: readonly CollectionOutcome[]): string {
   const collections = outcomes.map(({ collection, count, faults }) => {
+    const name = JSON.stringify(collection)
+    if (faults.size === 0) return `${name}:[${`${SUCCESS},`.repeat(count).slice(0, -1)}]`
     const results: string[] = Array.from({ length: count }, () => SUCCESS)
     for (const [i, { code, message }] of faults) {
       results[i] = JSON.stringify({ success: false, error: { name: code, description: message } })
     }
-    return `${JSON.stringify(collection)}:[${results.join(',')}]`
+    return `${name}:[${results.join(',')}]`
   })
   return `{${collections.join(',')}}`
 }

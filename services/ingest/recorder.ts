@@ -84,8 +84,10 @@ export class Recorder {
     if (autofillOf(grant) !== null || !isUtf8(body)) return undefined
     const found = this.#scanner.scan(body, collection)
     return found?.map(({ collection, events }) => {
-      for (const [i, span] of events.entries()) {
+      let i = 0
+      for (const span of events) {
         batch.add(collection, i, Number.isNaN(span.timestampMs) ? undefined : span.timestampMs, undefined, span)
+        i += 1
       }
       return { collection, count: events.length, faults: NO_FAULTS }
     })
