@@ -77,7 +77,10 @@ export function cleanupTests({ adapter, fixture }: Setting): void {
     await member.stop()
   })
 
-  test.runIf(adapter.sweeps)('records older than the retention time go, and the start says so', async () => {
+  // Kafka cleans up in its own time, minutes later: there is nothing to ask of it here.
+  if (!adapter.sweeps) return
+
+  test('records older than the retention time go, and the start says so', async () => {
     const { log, sweep } = fixture()
     const spec = freshTopic({ partitions: 2, retentionMs: 1 })
     await log.ensureTopics([spec])
@@ -96,26 +99,23 @@ export function cleanupTests({ adapter, fixture }: Setting): void {
     expect(texts(await readAll(log, spec.name))).toEqual(['d'])
   })
 
-  test.runIf(adapter.sweeps)(
-    'a partition above its retention size loses its oldest records, and no more than needed',
-    async () => {
-      const { log, sweep } = fixture()
-      const spec = freshTopic({ retentionBytes: 100_000 })
-      await log.ensureTopics([spec])
-      for (let i = 0; i < 30; i += 1) await log.append(spec.name, [message(Buffer.alloc(10_000, i))])
-      await sweep?.()
-      const records = await readAll(log, spec.name)
-      expect(records.map((record) => record.value?.[0])).toEqual(
-        Array.from({ length: records.length }, (_, i) => 30 - records.length + i),
-      )
-      // A log may count what a record takes on its disk rather than what it holds.
-      expect(records.length).toBeGreaterThanOrEqual(7)
-      expect(records.length).toBeLessThanOrEqual(20)
-      expect(await log.ends(spec.name)).toEqual([{ partition: 0, start: BigInt(30 - records.length), end: 30n }])
-    },
-  )
+  test('a partition above its retention size loses its oldest records, and no more than needed', async () => {
+    const { log, sweep } = fixture()
+    const spec = freshTopic({ retentionBytes: 100_000 })
+    await log.ensureTopics([spec])
+    for (let i = 0; i < 30; i += 1) await log.append(spec.name, [message(Buffer.alloc(10_000, i))])
+    await sweep?.()
+    const records = await readAll(log, spec.name)
+    expect(records.map((record) => record.value?.[0])).toEqual(
+      Array.from({ length: records.length }, (_, i) => 30 - records.length + i),
+    )
+    // A log may count what a record takes on its disk rather than what it holds.
+    expect(records.length).toBeGreaterThanOrEqual(7)
+    expect(records.length).toBeLessThanOrEqual(20)
+    expect(await log.ends(spec.name)).toEqual([{ partition: 0, start: BigInt(30 - records.length), end: 30n }])
+  })
 
-  test.runIf(adapter.sweeps)('a group whose place is gone goes on with the oldest record that is there', async () => {
+  test('a group whose place is gone goes on with the oldest record that is there', async () => {
     const { log, sweep } = fixture()
     const spec = freshTopic({ retentionMs: 1 })
     const group = freshGroup()
