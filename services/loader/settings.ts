@@ -18,12 +18,12 @@ export interface LoaderSettings {
   readonly retryDelayMaxMs: number
 }
 
-/** Half a kilobyte an event: about 500 MiB resident at the most, with every partition behind. */
+/** Half a kilobyte an event: about 400 MiB resident at the most, with every partition behind. */
 export const LOADER_DEFAULTS: LoaderSettings = {
   batchRowsMax: 25_000,
   batchBytesMax: 16 * 1024 * 1024,
   batchAgeMs: 500,
-  batchesMax: 3,
+  batchesMax: 2,
   effectMs: 60_000,
   drainMs: 10_000,
   retryDelayMs: 100,

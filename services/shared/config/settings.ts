@@ -132,7 +132,7 @@ const loader = {
   TRIBUTARY_LOADER_BATCH_ROWS: int(25_000, 1, 1_000_000, 'Rows after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_BYTES: int(16 * MIB, 1_024, 256 * MIB, 'Bytes after which a batch is inserted.'),
   TRIBUTARY_LOADER_BATCH_AGE_MS: int(500, 10, 60_000, 'Age of its oldest event at which a batch is inserted anyway.'),
-  TRIBUTARY_LOADER_BATCHES: int(3, 2, 256, 'Batches in memory at a time, over all partitions.'),
+  TRIBUTARY_LOADER_BATCHES: int(2, 2, 256, 'Batches in memory at a time, over all partitions.'),
 }
 
 interface KindDefaults {
