@@ -8,20 +8,29 @@ export interface EngineLoad {
   /** Events as JSON objects: see `fillLog`. */
   readonly topic: string
   readonly events: number
+  /** Rows of a block, which becomes a part of the table: as many as the loader's batches have, since larger parts merge less. */
+  readonly blockRows: number
   readonly count: () => Promise<number>
 }
 
 /**
  * Rows a second when ClickHouse reads the topic itself, by its Kafka engine and a materialized view into `events`; two
- * consumers, blocks of 65,536 rows, at least once. The clock runs until the last row is counted.
+ * consumers, at least once. The clock runs until the last row is counted.
  */
-export async function loadByKafkaEngine({ warehouse, brokers, topic, events, count }: EngineLoad): Promise<number> {
+export async function loadByKafkaEngine({
+  warehouse,
+  brokers,
+  topic,
+  events,
+  blockRows,
+  count,
+}: EngineLoad): Promise<number> {
   const name = `engine_${randomUUID().replaceAll('-', '')}`
   await warehouse.command(
     `CREATE TABLE ${name} (project String, collection String, timestampMs Int64, createdAtMs Int64, id UUID, properties String)
      ENGINE = Kafka SETTINGS kafka_broker_list = '${brokers.join(',')}', kafka_topic_list = '${topic}',
        kafka_group_name = '${name}', kafka_format = 'JSONEachRow', kafka_num_consumers = 2,
-       kafka_thread_per_consumer = 1, kafka_max_block_size = 65536, kafka_flush_interval_ms = 500`,
+       kafka_thread_per_consumer = 1, kafka_max_block_size = ${blockRows}, kafka_flush_interval_ms = 500`,
   )
   const started = performance.now()
   await warehouse.command(

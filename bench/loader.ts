@@ -83,8 +83,9 @@ async function direct(warehouse: Warehouse): Promise<number> {
 
 /** Resident memory without the pages of mapped files: the log's, which are the kernel's cache. */
 function ownBytes(): number {
-  const kib = /RssAnon:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
-  return kib === undefined ? process.memoryUsage().rss : Number(kib) * 1024
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0)
+  return (kib('RssAnon') + kib('RssShmem')) * 1024
 }
 
 interface Loaded {
@@ -171,7 +172,8 @@ async function main(): Promise<void> {
     let engine = Number.NaN
     if (kafka !== undefined) {
       const { brokers } = kafka
-      const turn = { warehouse, brokers, topic: JSON_TOPIC, events: EVENTS, count: () => count(warehouse) }
+      const blockRows = LOADER_DEFAULTS.batchRowsMax
+      const turn = { warehouse, brokers, topic: JSON_TOPIC, events: EVENTS, blockRows, count: () => count(warehouse) }
       engine = await loadByKafkaEngine(turn)
       await checked('the Kafka engine')
     }

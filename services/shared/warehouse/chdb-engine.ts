@@ -59,7 +59,7 @@ export class ChdbEngine {
     mkdirSync(this.#spool, { recursive: true })
     const folder = join(options.folder, 'chdb')
     this.#asking = new SessionPool(folder, options.readSessions)
-    this.#loading = new SessionPool(folder, 1)
+    this.#loading = new SessionPool(folder, 2)
     this.#control = new SessionPool(folder, 1)
   }
 

@@ -10,7 +10,7 @@ import { fetch, type FetchedPartition } from './wire.ts'
 const WAIT_MS = 500
 /** While some partition is left out of a request, or somebody waits to hear that there is nothing: ask again soon. */
 const SHORT_WAIT_MS = 50
-const RESPONSE_BYTES_MAX = 32 << 20
+const RESPONSE_BYTES_MAX = 8 << 20
 const RETRY_MS_MIN = 50
 const RETRY_MS_MAX = 1_000
 

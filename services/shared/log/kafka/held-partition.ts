@@ -3,7 +3,7 @@ import type { Cursor } from './fetch-loop.ts'
 
 /** What a record takes in memory beside its key and value. */
 const RECORD_OVERHEAD_BYTES = 96
-const REQUEST_BYTES_MAX = 8 << 20
+const REQUEST_BYTES_MAX = 2 << 20
 
 const contentBytes = ({ key, value }: LogRecord): number => (key?.length ?? 0) + (value?.length ?? 0)
 const heldBytes = (record: LogRecord): number => contentBytes(record) + RECORD_OVERHEAD_BYTES
