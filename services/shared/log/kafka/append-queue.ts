@@ -3,9 +3,9 @@ import { AppError } from '../../errors.ts'
 import type { LogMessage } from '../port.ts'
 import type { KafkaConnection } from './connection.ts'
 import { unavailable } from './errors.ts'
-import { failCall, Lane, type Call } from './lane.ts'
-import { BATCH_OVERHEAD_BYTES, recordBytesMax } from './record-batch.ts'
-import { sendBatches } from './send.ts'
+import { type Batch, type Call, Lane } from './lane.ts'
+import { BATCH_OVERHEAD_BYTES, type Producer, recordBytesMax } from './record-batch.ts'
+import { newProducer, sendBatches } from './send.ts'
 import { describeTopic, lookUp, topicRules, type TopicRules, type TopicState } from './topics.ts'
 
 const RETRY_MS_MIN = 50
@@ -140,27 +140,54 @@ export class AppendQueue {
     const { batchBytesMax, batchMessagesMax } = this.#connection.settings
     const bytesMax = Math.min(batchBytesMax, topic.maxMessageBytes - BATCH_OVERHEAD_BYTES)
     for (const lane of lanes) lane.busy = true
-    const outgoing = lanes
-      .map((lane) => ({ lane, partition: lane.partition, pieces: lane.take(batchMessagesMax, bytesMax) }))
-      .filter(({ pieces }) => pieces.length > 0)
+    const { named, failure: nameless } = await this.#nameProducers(lanes)
+    const outgoing = named
+      .map(({ lane, producer }) => ({
+        lane,
+        producer,
+        partition: lane.partition,
+        batch: lane.next(batchMessagesMax, bytesMax),
+      }))
+      .filter((one): one is typeof one & { batch: Batch } => one.batch !== undefined)
     const results = await sendBatches(this.#connection, { topic: topic.state.name, leader }, outgoing)
-    let failure: { error: unknown } | undefined
-    for (const [i, { lane, pieces }] of outgoing.entries()) {
+    let failure = nameless
+    for (const [i, { lane, batch }] of outgoing.entries()) {
       const result = results[i]
       if (result?.kind === 'written') {
-        lane.confirm(pieces, result.base)
+        lane.written(result.base)
         lane.restMs = 0
       } else if (result?.kind === 'retry') {
         failure = result
-        lane.restore(pieces)
-        lane.restMs = Math.min(Math.max(2 * lane.restMs, RETRY_MS_MIN), RETRY_MS_MAX)
-        lane.restUntilMs = performance.now() + lane.restMs
+        batch.isInDoubt = true
+        rest(lane)
+      } else if (result?.kind === 'disowned') {
+        failure = result
+        lane.disowned(unavailable('the log did not confirm an append', result.error))
+        rest(lane)
       } else {
-        for (const { call } of pieces) failCall(call, unavailable('the log refused an append', result?.error))
+        lane.refused(unavailable('the log refused an append', result?.error))
       }
     }
     for (const lane of lanes) lane.busy = false
     if (failure !== undefined) await this.#recover(topic, lanes, failure.error)
+  }
+
+  /** The lanes with their producers; `failure` says why some are left out for now. */
+  async #nameProducers(
+    lanes: readonly Lane[],
+  ): Promise<{ named: { lane: Lane; producer: Producer }[]; failure: { error: unknown } | undefined }> {
+    const named: { lane: Lane; producer: Producer }[] = []
+    let failure: { error: unknown } | undefined
+    for (const lane of lanes) {
+      try {
+        lane.producer ??= await newProducer(this.#connection)
+        named.push({ lane, producer: lane.producer })
+      } catch (error) {
+        failure = { error }
+        rest(lane)
+      }
+    }
+    return { named, failure }
   }
 
   /** Waits, gives up what has waited too long, and asks who leads the partitions now. */
@@ -185,6 +212,11 @@ export class AppendQueue {
       for (const lane of topic.lanes.values()) lane.expire(Number.POSITIVE_INFINITY, error)
     }
   }
+}
+
+function rest(lane: Lane): void {
+  lane.restMs = Math.min(Math.max(2 * lane.restMs, RETRY_MS_MIN), RETRY_MS_MAX)
+  lane.restUntilMs = performance.now() + lane.restMs
 }
 
 function validate({ state, compacted, maxMessageBytes }: OpenTopic, messages: readonly LogMessage[]): void {

@@ -72,6 +72,9 @@ export interface Broker {
     isolationLevel: number
     topics: readonly TopicPartitions<{ readonly partition: number; readonly timestamp: number }>[]
   }): Promise<{ readonly responses: readonly TopicPartitions<PartitionOffset>[] }>
+  initProducerId(o: {
+    readonly transactionTimeout: number
+  }): Promise<{ readonly producerId: string; readonly producerEpoch: number }>
   createTopics(o: {
     topics: readonly {
       topic: string

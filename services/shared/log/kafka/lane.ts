@@ -1,5 +1,5 @@
 import type { LogMessage } from '../port.ts'
-import { recordBytesMax } from './record-batch.ts'
+import { type Producer, recordBytesMax } from './record-batch.ts'
 
 /** One `append`, while parts of it wait or are on their way. */
 export interface Call {
@@ -28,9 +28,30 @@ export function failCall(call: Call, error: unknown): void {
   call.reject(error)
 }
 
-/** What waits for one partition, in the order in which it will be written. */
+/** What goes out as one record batch; it stays the same however often it has to be sent. */
+export interface Batch {
+  readonly pieces: readonly Piece[]
+  readonly sequence: number
+  /** It was sent and nobody said what became of it: a broker may have it. */
+  isInDoubt: boolean
+}
+
+/** Sequence numbers of a producer are 31 bits and then begin again. */
+const SEQUENCES = 2 ** 31
+
+/**
+ * What waits for one partition, in the order in which it will be written, and the batch that is being written.
+ *
+ * An answer can get lost after the broker wrote a batch. So a batch has the lane's producer and a sequence number, and is
+ * sent again unchanged until its outcome is known: the broker recognises it and writes it once. Where the outcome stays
+ * unknown to the end, the next number is unknown too, and the lane goes on as a new producer.
+ */
 export class Lane {
   readonly partition: number
+  /** Who this lane is to the brokers; undefined until one has said, and again when it has to be somebody new. */
+  producer: Producer | undefined
+  #batch: Batch | undefined
+  #sequence = 0
   /** A batch of this partition is on its way. */
   busy = false
   /** Nothing is sent before this time of the monotonic clock: the last try failed. */
@@ -53,15 +74,50 @@ export class Lane {
   }
 
   isReady(nowMs: number): boolean {
-    return !this.busy && this.#pieces.length > 0 && nowMs >= this.restUntilMs
+    return !this.busy && !this.isEmpty && nowMs >= this.restUntilMs
   }
 
   get isEmpty(): boolean {
-    return this.#pieces.length === 0
+    return this.#pieces.length === 0 && this.#batch === undefined
   }
 
-  /** The next batch: whole pieces, or the beginning of one that is larger than a batch. Nothing of a failed call. */
-  take(messagesMax: number, bytesMax: number): Piece[] {
+  /** The batch to send now: the one whose outcome is open, else the next one; undefined when nothing waits. */
+  next(messagesMax: number, bytesMax: number): Batch | undefined {
+    if (this.#batch !== undefined) return this.#batch
+    const pieces = this.#take(messagesMax, bytesMax)
+    if (pieces.length > 0) this.#batch = { pieces, sequence: this.#sequence, isInDoubt: false }
+    return this.#batch
+  }
+
+  /** The batch is in the log, from offset `base` on. */
+  written(base: bigint): void {
+    const { pieces = [] } = this.#batch ?? {}
+    const count = pieces.reduce((sum, { messages }) => sum + messages.length, 0)
+    this.#sequence = (this.#sequence + count) % SEQUENCES
+    this.#batch = undefined
+    this.#confirm(pieces, base)
+  }
+
+  /** The batch is not in the log and never will be. */
+  refused(error: unknown): void {
+    for (const { call } of this.#batch?.pieces ?? []) failCall(call, error)
+    this.#batch = undefined
+  }
+
+  /** The brokers do not know this producer, or not this far. A batch that may be in the log all the same is not sent again. */
+  disowned(error: unknown): void {
+    if (this.#batch?.isInDoubt === true) this.refused(error)
+    this.#startAnew()
+  }
+
+  #startAnew(): void {
+    this.producer = undefined
+    this.#sequence = 0
+    if (this.#batch !== undefined) this.#batch = { ...this.#batch, sequence: 0, isInDoubt: false }
+  }
+
+  /** Whole pieces, or the beginning of one that is larger than a batch. Nothing of a failed call. */
+  #take(messagesMax: number, bytesMax: number): Piece[] {
     const taken: Piece[] = []
     let messages = 0
     let bytes = 0
@@ -82,13 +138,12 @@ export class Lane {
     const [head, tail] = split(only, messagesMax, bytesMax)
     if (tail !== undefined) {
       only.call.waitingFor += 1
-      this.restore([tail])
+      this.#restore([tail])
     }
     return [head]
   }
 
-  /** Puts back what was taken and not written. */
-  restore(pieces: readonly Piece[]): void {
+  #restore(pieces: readonly Piece[]): void {
     for (const piece of pieces) {
       this.#messages += piece.messages.length
       this.#bytes += piece.bytes
@@ -98,7 +153,14 @@ export class Lane {
 
   /** Fails the calls that have waited long enough. */
   expire(nowMs: number, error: unknown): void {
-    for (const { call } of this.#pieces) if (nowMs >= call.deadlineMs) failCall(call, error)
+    const sent = this.#batch?.pieces ?? []
+    for (const { call } of [...sent, ...this.#pieces]) if (nowMs >= call.deadlineMs) failCall(call, error)
+    // Nobody waits for it any more. As long as somebody does, it is sent whole.
+    if (this.#batch !== undefined && sent.every(({ call }) => call.failed)) {
+      const { isInDoubt } = this.#batch
+      this.#batch = undefined
+      if (isInDoubt) this.#startAnew()
+    }
     const kept = this.#pieces.filter(({ call }) => !call.failed)
     this.#pieces = []
     this.#messages = 0
@@ -106,8 +168,7 @@ export class Lane {
     for (const piece of kept) this.#add(piece)
   }
 
-  /** The pieces are written, from offset `base` on. */
-  confirm(pieces: readonly Piece[], base: bigint): void {
+  #confirm(pieces: readonly Piece[], base: bigint): void {
     let next = base
     for (const { call, messages } of pieces) {
       next += BigInt(messages.length)

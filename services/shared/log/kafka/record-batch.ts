@@ -84,10 +84,22 @@ function encodeRecords(messages: readonly LogMessage[], headroom: number): Buffe
   return target
 }
 
+/** Who writes to one partition, as the brokers know it; given by one of them. */
+export interface Producer {
+  readonly id: bigint
+  readonly epoch: number
+}
+
+/** Lets a broker know a batch that it has already: the first message's number among all that the producer wrote there. */
+export interface Numbering {
+  readonly producer: Producer
+  readonly sequence: number
+}
+
 /** One batch of these messages, in order. Compression runs outside this thread. */
 export async function encodeBatch(
   messages: readonly LogMessage[],
-  options: { readonly compression: Compression; readonly nowMs: number },
+  options: { readonly compression: Compression; readonly nowMs: number; readonly numbering?: Numbering },
 ): Promise<Buffer> {
   let batch = encodeRecords(messages, HEADER_BYTES)
   if (options.compression !== 'none') {
@@ -103,9 +115,10 @@ export async function encodeBatch(
   batch.writeInt32BE(messages.length - 1, 23)
   batch.writeBigInt64BE(timestamp, 27)
   batch.writeBigInt64BE(timestamp, 35)
-  batch.writeBigInt64BE(-1n, 43) // no producer id: repeats are found by event id
-  batch.writeInt16BE(-1, 51)
-  batch.writeInt32BE(-1, 53)
+  const { numbering } = options
+  batch.writeBigInt64BE(numbering?.producer.id ?? -1n, 43)
+  batch.writeInt16BE(numbering?.producer.epoch ?? -1, 51)
+  batch.writeInt32BE(numbering?.sequence ?? -1, 53)
   batch.writeInt32BE(messages.length, 57)
   batch.writeUInt32BE(crc32c(batch, CRC_FROM), CRC_AT)
   return batch

@@ -2,18 +2,22 @@ import { AppError } from '../../errors.ts'
 import type { KafkaConnection } from './connection.ts'
 import { CODE, isFatal } from './errors.ts'
 import { encodeBatch } from './record-batch.ts'
-import type { Piece } from './lane.ts'
+import type { Batch } from './lane.ts'
+import type { Producer } from './record-batch.ts'
 import { produce } from './wire.ts'
 
 export interface Outgoing {
   readonly partition: number
-  readonly pieces: readonly Piece[]
+  readonly batch: Batch
+  readonly producer: Producer
 }
 
 export type SendResult =
   | { readonly kind: 'written'; readonly base: bigint }
   /** Not confirmed; it may have been written all the same. */
   | { readonly kind: 'retry'; readonly error: unknown }
+  /** This producer cannot write this batch; a new one may. */
+  | { readonly kind: 'disowned'; readonly error: unknown }
   | { readonly kind: 'refused'; readonly error: unknown }
 
 /** Answers that the same batch would get again. */
@@ -29,6 +33,19 @@ const REFUSALS = new Set<number>([
   76, // unsupported compression
 ])
 
+const DISOWNED = new Set<number>([
+  CODE.OUT_OF_ORDER_SEQUENCE_NUMBER,
+  CODE.INVALID_PRODUCER_EPOCH,
+  CODE.UNKNOWN_PRODUCER_ID,
+])
+
+/** A producer that no batch has come from yet. */
+export async function newProducer(connection: KafkaConnection): Promise<Producer> {
+  const broker = await connection.anyBroker()
+  const { producerId, producerEpoch } = await broker.initProducerId({ transactionTimeout: 60_000 })
+  return { id: BigInt(producerId), epoch: producerEpoch }
+}
+
 /** Writes one batch for each partition to the broker that leads them all, and says how each fared. Never rejects. */
 export async function sendBatches(
   connection: KafkaConnection,
@@ -40,11 +57,11 @@ export async function sendBatches(
   try {
     const nowMs = Date.now()
     const batches = await Promise.all(
-      outgoing.map(async ({ partition, pieces }) => ({
+      outgoing.map(async ({ partition, batch: { pieces, sequence }, producer }) => ({
         partition,
         batch: await encodeBatch(
           pieces.flatMap(({ messages }) => messages),
-          { compression, nowMs },
+          { compression, nowMs, numbering: { producer, sequence } },
         ),
       })),
     )
@@ -63,10 +80,18 @@ function resultOf(
   partition: number,
   answer: { readonly errorCode: number; readonly baseOffset: bigint } | undefined,
 ): SendResult {
-  if (answer?.errorCode === CODE.NONE) return { kind: 'written', base: answer.baseOffset }
+  if (answer?.errorCode === CODE.NONE || answer?.errorCode === CODE.DUPLICATE_SEQUENCE_NUMBER) {
+    return { kind: 'written', base: answer.baseOffset }
+  }
   const details = { topic, partition, errorCode: answer?.errorCode }
   if (answer !== undefined && REFUSALS.has(answer.errorCode)) {
     return { kind: 'refused', error: new AppError('LOG_REJECTED', 'the broker refuses these messages', { details }) }
+  }
+  if (answer !== undefined && DISOWNED.has(answer.errorCode)) {
+    return {
+      kind: 'disowned',
+      error: new AppError('LOG_UNAVAILABLE', 'the broker lost count of a producer', { details }),
+    }
   }
   return { kind: 'retry', error: new AppError('LOG_UNAVAILABLE', 'the broker did not take a batch', { details }) }
 }
