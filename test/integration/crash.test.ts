@@ -7,6 +7,10 @@ import { clickhouseUrl, kafkaBrokers, kafkaMissing } from '../support/servers.ts
 
 /** Rounds of kill -9 a log; each ends one loader and one ingest process under load. */
 const ROUNDS = Number(process.env['TRIBUTARY_TEST_CRASH_ROUNDS'] ?? 20)
+/** Partitions that a loader holds. */
+const heldBy = async (loader: ServiceProcess): Promise<number> =>
+  [...(await loader.metrics()).keys()].filter((name) => name.startsWith('loader_lag_events{')).length
+
 const ALL_TIME = { start: '2000-01-01T00:00:00Z', end: '2100-01-01T00:00:00Z' }
 /** Short, so that a dead loader's partitions are soon another's, and a frozen one is soon taken for dead. */
 const SESSION_MS = 6_000
@@ -86,11 +90,13 @@ describe.for(logs)('on $log', ({ log, brokers, missing }) => {
       const replaysOf = async (loader: ServiceProcess): Promise<number> =>
         (await loader.metrics()).get('loader_replays_total') ?? 0
       for (let round = 0; round < ROUNDS; round += 1) {
-        // Not the same moment of a batch's life each time.
-        await new Promise((resolve) => setTimeout(resolve, 300 + ((round * 373) % 700)))
         const at = round % 2
         const [ingest, loader] = [ingests[at], loaders[at]]
         if (ingest === undefined || loader === undefined) throw new Error('unreachable')
+        // A loader without a partition has nothing to lose.
+        await eventually('the loader to be killed holds a partition', async () => (await heldBy(loader)) > 0)
+        // Not the same moment of a batch's life each time.
+        await new Promise((resolve) => setTimeout(resolve, 100 + ((round * 373) % 700)))
         replays += await replaysOf(loader)
         await Promise.all([ingest.kill(), loader.kill()])
         kills += 2
@@ -126,10 +132,7 @@ describe.for(logs)('on $log', ({ log, brokers, missing }) => {
         pauseMs: 50,
       })
       await eventually('the loaders are at work', async () => (await count('frozen')) > 0)
-      const tookAll = async (): Promise<boolean> => {
-        const metrics = await other.metrics()
-        return [...metrics.keys()].filter((name) => name.startsWith('loader_lag_events{')).length === 4
-      }
+      const tookAll = async (): Promise<boolean> => (await heldBy(other)) === 4
       // Stopped in the middle of a write to the embedded log, a process holds the log's lock, and everybody waits for it
       // and not only for its session to end. Then it has to be stopped at another moment.
       for (let attempt = 0; ; attempt += 1) {
