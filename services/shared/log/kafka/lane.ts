@@ -98,10 +98,12 @@ export class Lane {
     this.#confirm(pieces, base)
   }
 
-  /** The batch is not in the log and never will be. */
+  /** The batch was refused. If an earlier try may have written it, its numbers may be taken, and the next batch must not have them. */
   refused(error: unknown): void {
-    for (const { call } of this.#batch?.pieces ?? []) failCall(call, error)
+    const { pieces = [], isInDoubt = false } = this.#batch ?? {}
+    for (const { call } of pieces) failCall(call, error)
     this.#batch = undefined
+    if (isInDoubt) this.#startAnew()
   }
 
   /** The brokers do not know this producer, or not this far. A batch that may be in the log all the same is not sent again. */

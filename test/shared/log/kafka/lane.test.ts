@@ -115,6 +115,22 @@ test('a batch that a broker disowns goes out again under a new producer, unless 
   expect(lane.isEmpty).toBe(true)
 })
 
+test('after a refusal of a batch that may be in the log, its numbers are not given to another', () => {
+  const lane = new Lane(0)
+  lane.producer = { id: 1n, epoch: 0 }
+  lane.push(newCall({}), [message('a')])
+  const batch = lane.next(10, 1_000)
+  if (batch === undefined) throw new Error('nothing to send')
+  lane.refused('too large')
+  expect(lane.producer).toBeDefined()
+  lane.push(newCall({}), [message('b')])
+  const doubtful = lane.next(10, 1_000)
+  if (doubtful === undefined) throw new Error('nothing to send')
+  doubtful.isInDoubt = true
+  lane.refused('no longer allowed')
+  expect(lane.producer).toBeUndefined()
+})
+
 test('what is left of a failed call is not written, and the calls behind it are', () => {
   const lane = new Lane(0)
   const [bad, good]: [Outcome, Outcome] = [{}, {}]
