@@ -6,12 +6,13 @@
  */
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { openChdbWarehouse } from '../services/shared/warehouse/chdb.ts'
 import type { Warehouse } from '../services/shared/warehouse/port.ts'
 import { RowBinaryWriter } from '../services/shared/warehouse/row-binary.ts'
+import { median, report } from './report.ts'
 
 const { values } = parseArgs({
   options: {
@@ -123,9 +124,6 @@ function payloads(shape: Shape, layout: Layout): readonly Payload[] {
   return out
 }
 
-const median = (numbers: readonly number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0
-
 async function ask(warehouse: Warehouse, sql: string): Promise<readonly (readonly unknown[])[]> {
   const limits = { executionS: 120, rowsToRead: 0, memoryBytes: 8e9, resultRows: 1e6, resultBytes: 1e9 }
   const signal = new AbortController().signal
@@ -171,24 +169,22 @@ async function measure(warehouse: Warehouse, shape: Shape, layout: Layout): Prom
       (await ask(warehouse, "SELECT sum(bytes_on_disk) FROM system.parts WHERE table = 'layout' AND active"))[0]?.[0],
     )
   }
-  const result = {
-    bench: 'table-layout',
+  report('table-layout', {
+    chdb: version,
+    rows: ROWS,
+    batch: BATCH,
+    runs: RUNS,
     shape: shape.name,
     layout: layout.name,
     rowsPerS: Math.round(median(loads)),
     askMs: Math.round(median(asks) * 10) / 10,
     bytesPerRow: Math.round(bytes / ROWS),
-  }
-  console.log(JSON.stringify(result))
+  })
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'tributary-layout-'))
 const warehouse = await openChdbWarehouse({ folder, readSessions: 2 })
-const [[version] = []] = await ask(warehouse, 'SELECT version()')
-const machine = `${cpus().length} x ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB`
-console.log(
-  `${machine}; node ${process.version}; chDB ${String(version)}; ${ROWS} rows, batches of ${BATCH}, ${RUNS} runs`,
-)
+const version = String((await ask(warehouse, 'SELECT version()'))[0]?.[0])
 for (const shape of SHAPES.filter(
   ({ collections }) => values.collections === undefined || collections === Number(values.collections),
 )) {
