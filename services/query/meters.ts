@@ -1,12 +1,11 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { AppError } from '../shared/errors.ts'
-import type { AnalysisName } from './language/parse.ts'
 import type { Turns } from './turns.ts'
 
 type Outcome = 'answered' | 'refused' | 'limited' | 'timeout' | 'aborted' | 'failed'
 
 export interface QueryMeters {
-  readonly observe: (analysis: AnalysisName, outcome: Outcome, seconds: number) => void
+  readonly observe: (name: string, outcome: Outcome, seconds: number) => void
   readonly rowsRead: (rows: number) => void
 }
 

@@ -1,0 +1,94 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Registry } from 'prom-client'
+import { AppError } from '../shared/errors.ts'
+import { bodyOf } from '../shared/http/body.ts'
+import { parseJson } from '../shared/http/json.ts'
+import { presentedKey } from '../shared/http/presented-key.ts'
+import type { Authenticator, Grant } from '../shared/registry/grant.ts'
+import type { Permission } from '../shared/registry/model.ts'
+import type { Logger } from '../shared/telemetry/logger.ts'
+import type { Warehouse } from '../shared/warehouse/port.ts'
+import type { Fields } from './language/parse.ts'
+import { createQueryMeters, outcomeOf } from './meters.ts'
+import { createQueryRunner, type QueryRunner } from './run-query.ts'
+import type { QuerySettings } from './settings.ts'
+import { Turns } from './turns.ts'
+
+export interface QueryDeps {
+  readonly warehouse: Warehouse
+  readonly authenticator: Authenticator
+  readonly metrics: Registry
+  readonly settings: QuerySettings
+  /** Milliseconds since 1970: what relative timeframes count from. */
+  readonly now: () => number
+  readonly logger: Logger
+}
+
+/** What all routes of the query service share. */
+export interface QueryContext extends QueryDeps {
+  readonly runQuery: QueryRunner
+  /** The grant of the request's key. Throws KeyNotAuthorizedError when the key does not permit this. */
+  authorize(request: FastifyRequest, projectId: string, permission: Permission): Grant
+  /**
+   * Does `work` when it is its turn, and counts it under `name` by how it ended. Rejects with QueryConcurrencyLimitError
+   * when no turn comes; `signal` is the caller's going away.
+   */
+  inTurn<T>(name: string, grant: Grant, signal: AbortSignal, work: () => Promise<Counted<T>>): Promise<T>
+}
+
+export interface Counted<T> {
+  readonly answer: T
+  /** In the warehouse. */
+  readonly rowsRead: number
+}
+
+export function createQueryContext(deps: QueryDeps): QueryContext {
+  const turns = new Turns(deps.settings)
+  const meters = createQueryMeters(deps.metrics, turns)
+  return {
+    ...deps,
+    runQuery: createQueryRunner(deps),
+    authorize(request, projectId, permission) {
+      const grant = deps.authenticator.authenticate(projectId, presentedKey(request))
+      if (grant.permitted.has(permission)) return grant
+      throw new AppError('KeyNotAuthorizedError', `This key does not permit ${permission}.`)
+    },
+    async inTurn(name, grant, signal, work) {
+      const startedMs = performance.now()
+      const done = (outcome: Parameters<typeof meters.observe>[1]): void =>
+        meters.observe(name, outcome, (performance.now() - startedMs) / 1_000)
+      try {
+        const { answer, rowsRead } = await turns.run(grant.projectId, signal, work)
+        meters.rowsRead(rowsRead)
+        done('answered')
+        return answer
+      } catch (error) {
+        done(outcomeOf(error, signal))
+        if (!signal.aborted) throw error
+        deps.logger.info({ query: name, keyId: grant.keyId }, 'query stopped: its caller went away')
+        throw new AppError('ServiceUnavailableError', 'The caller went away.', { cause: error })
+      }
+    },
+  }
+}
+
+/** Aborts when the connection closes before the answer was sent. */
+export function callerGone(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  const { raw } = reply
+  if (raw.destroyed) controller.abort()
+  else raw.once('close', () => (raw.writableFinished ? undefined : controller.abort()))
+  return controller.signal
+}
+
+export function parametersOf(url: string): URLSearchParams {
+  const start = url.indexOf('?')
+  return new URLSearchParams(start === -1 ? '' : url.slice(start + 1))
+}
+
+/** The body as a JSON object. Throws InvalidJSONError, InvalidRequestError. */
+export function bodyFields(request: FastifyRequest): Fields {
+  const body = parseJson(bodyOf(request))
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Fields
+  throw new AppError('InvalidRequestError', 'The body must be a JSON object.')
+}

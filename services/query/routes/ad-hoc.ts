@@ -1,0 +1,71 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '../../shared/errors.ts'
+import type { Grant } from '../../shared/registry/grant.ts'
+import { bodyFields, callerGone, parametersOf, type QueryContext } from '../context.ts'
+import { decodeParameters } from '../language/parameters.ts'
+import { type AnalysisName, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
+import type { Answer } from '../run-query.ts'
+
+interface ProjectParams {
+  readonly id: string
+}
+
+interface AnalysisParams extends ProjectParams {
+  readonly analysis: string
+}
+
+/** As the API has always named them, some with a suffix and some without. */
+const DISCOVERED: Readonly<Record<string, AnalysisName>> = {
+  count_url: 'count',
+  count_unique_url: 'count_unique',
+  minimum: 'minimum',
+  maximum: 'maximum',
+  sum: 'sum',
+  average: 'average',
+  median: 'median',
+  percentile: 'percentile',
+  standard_deviation: 'standard_deviation',
+  select_unique_url: 'select_unique',
+  extraction_url: 'extraction',
+}
+
+/** Ad-hoc queries: `GET` and `POST /3.0/projects/:id/queries/:analysis`, and the list of them. */
+export function registerAdHocRoutes(app: FastifyInstance, context: QueryContext): void {
+  const answerOf = async (
+    name: AnalysisName,
+    grant: Grant,
+    fields: () => Fields,
+    signal: AbortSignal,
+  ): Promise<Answer> =>
+    context.inTurn(name, grant, signal, async () => context.runQuery(parseQuery(name, fields()), grant, signal))
+
+  const handle = async (
+    request: FastifyRequest<{ Params: AnalysisParams }>,
+    reply: FastifyReply,
+    fields: () => Fields,
+  ) => {
+    const { id, analysis } = request.params
+    const grant = context.authorize(request, id, 'queries')
+    if (!isAnalysis(analysis)) throw new AppError('ResourceNotFoundError', 'Resource not found.')
+    return send(reply, await answerOf(analysis, grant, fields, callerGone(reply)))
+  }
+
+  app.get<{ Params: ProjectParams }>('/3.0/projects/:id/queries', (request, reply) => {
+    const { id } = request.params
+    context.authorize(request, id, 'queries')
+    const links = Object.entries(DISCOVERED).map(([name, analysis]) => [
+      name,
+      `/3.0/projects/${encodeURIComponent(id)}/queries/${analysis}`,
+    ])
+    return reply.send(Object.fromEntries(links))
+  })
+  app.get<{ Params: AnalysisParams }>('/3.0/projects/:id/queries/:analysis', async (request, reply) =>
+    handle(request, reply, () => decodeParameters(parametersOf(request.url))),
+  )
+  app.post<{ Params: AnalysisParams }>('/3.0/projects/:id/queries/:analysis', async (request, reply) =>
+    handle(request, reply, () => bodyFields(request)),
+  )
+}
+
+const send = (reply: FastifyReply, answer: Answer): FastifyReply =>
+  reply.type('application/json; charset=utf-8').send(JSON.stringify(answer))
