@@ -6,6 +6,7 @@ import { Type, type Static } from 'typebox'
  *
  *     project/<projectId>          ProjectRecord
  *     key/<projectId>/<keyId>      KeyRecord
+ *     <kind>/<projectId>/<name>    DefinitionRecord; the kinds are in DEFINITION_KINDS
  *     organization/<id>            reserved: a deployment's one organization comes from its settings
  *
  * Fields may be added within a version, and readers leave alone what they do not know. A new `v` is for a change that an
@@ -49,3 +50,18 @@ export const KeyRecord = Type.Object({
   createdAtMs: Type.Integer({ minimum: 0 }),
 })
 export type KeyRecord = Static<typeof KeyRecord>
+
+/** What a project's services keep by name: queries to be run again, tables computed ahead, deletions to be remembered. */
+export const DEFINITION_KINDS = ['saved-query', 'dataset', 'deletion'] as const
+export type DefinitionKind = (typeof DEFINITION_KINDS)[number]
+
+export const DefinitionRecord = Type.Object({
+  v: Type.Literal(1),
+  /** Another one with each change. */
+  version: Type.String({ minLength: 1, maxLength: 64 }),
+  createdAtMs: Type.Integer({ minimum: 0 }),
+  changedAtMs: Type.Integer({ minimum: 0 }),
+  /** The service's whose kind it is; only that one knows what stands in it. */
+  value: JsonObject,
+})
+export type DefinitionRecord = Static<typeof DefinitionRecord>

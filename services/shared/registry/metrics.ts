@@ -70,9 +70,11 @@ function outcomeOf(change: Change): string {
   switch (change.kind) {
     case 'project':
     case 'key':
+    case 'definition':
       return 'applied'
     case 'no project':
     case 'no key':
+    case 'no definition':
       return change.aside ?? 'deleted'
     case 'other':
       return 'unknown_kind'

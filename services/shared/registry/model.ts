@@ -1,3 +1,7 @@
+import type { DefinitionKind } from '../../../schemas/control/records.ts'
+
+export type { DefinitionKind }
+
 /**
  * What the control topic holds, decoded. Everything here is immutable: a change is a new record.
  */
@@ -47,4 +51,16 @@ export interface ProjectKey {
   readonly permitted: readonly Permission[]
   readonly options: KeyOptions
   readonly createdAtMs: number
+}
+
+/** Something of a project that a service keeps by its name. The service checked `value` before it went in. */
+export interface Definition {
+  readonly kind: DefinitionKind
+  readonly projectId: string
+  readonly name: string
+  /** Another one with each change, the same in every process. */
+  readonly version: string
+  readonly createdAtMs: number
+  readonly changedAtMs: number
+  readonly value: Readonly<Record<string, unknown>>
 }

@@ -1,7 +1,21 @@
 import { Compile } from 'typebox/compile'
-import { KeyRecord, ProjectRecord } from '../../../schemas/control/records.ts'
+import {
+  DEFINITION_KINDS,
+  type DefinitionKind,
+  DefinitionRecord,
+  KeyRecord,
+  ProjectRecord,
+} from '../../../schemas/control/records.ts'
 import type { LogMessage } from '../log/port.ts'
-import { PERMISSIONS, type KeyKind, type KeyOptions, type Permission, type Project, type ProjectKey } from './model.ts'
+import {
+  PERMISSIONS,
+  type Definition,
+  type KeyKind,
+  type KeyOptions,
+  type Permission,
+  type Project,
+  type ProjectKey,
+} from './model.ts'
 import type { Seal } from './seal.ts'
 
 /** A key as the log holds it: the secret is opened when somebody asks for it, and no line of JSON ever shows it. */
@@ -46,6 +60,14 @@ export type Change =
   /** Deleted, or said in a way that this version cannot use (`aside` tells why): not there, as far as it can tell. */
   | { readonly kind: 'no project'; readonly id: string; readonly aside?: Aside }
   | { readonly kind: 'no key'; readonly projectId: string; readonly id: string; readonly aside?: Aside }
+  | { readonly kind: 'definition'; readonly definition: Definition }
+  | {
+      readonly kind: 'no definition'
+      readonly of: DefinitionKind
+      readonly projectId: string
+      readonly name: string
+      readonly aside?: Aside
+    }
   | { readonly kind: 'other' }
 
 /** Why a record was kept aside. */
@@ -53,13 +75,16 @@ export type Aside = 'unknown_version' | 'malformed' | 'foreign_secret'
 
 const isProjectRecord = Compile(ProjectRecord)
 const isKeyRecord = Compile(KeyRecord)
+const isDefinitionRecord = Compile(DefinitionRecord)
+const isDefinitionKind = (kind: string | undefined): kind is DefinitionKind =>
+  (DEFINITION_KINDS as readonly (string | undefined)[]).includes(kind)
 const PERMISSION_NAMES: ReadonlySet<string> = new Set(PERMISSIONS)
 const isPermission = (name: string): name is Permission => PERMISSION_NAMES.has(name)
 
 const recordKeyOfProject = (projectId: string): string => `project/${projectId}`
 const recordKeyOfKey = (projectId: string, keyId: string): string => `key/${projectId}/${keyId}`
 
-const message = (key: string, value: ProjectRecord | KeyRecord | null): LogMessage => ({
+const message = (key: string, value: ProjectRecord | KeyRecord | DefinitionRecord | null): LogMessage => ({
   partition: 0,
   key: Buffer.from(key),
   value: value === null ? null : Buffer.from(JSON.stringify(value)),
@@ -99,6 +124,17 @@ export const projectDeletion = (projectId: string): LogMessage => message(record
 export const keyDeletion = (projectId: string, keyId: string): LogMessage =>
   message(recordKeyOfKey(projectId, keyId), null)
 
+const recordKeyOfDefinition = (kind: DefinitionKind, projectId: string, name: string): string =>
+  `${kind}/${projectId}/${name}`
+
+export function definitionMessage(definition: Definition): LogMessage {
+  const { kind, projectId, name, version, createdAtMs, changedAtMs, value } = definition
+  return message(recordKeyOfDefinition(kind, projectId, name), { v: 1, version, createdAtMs, changedAtMs, value })
+}
+
+export const definitionDeletion = (kind: DefinitionKind, projectId: string, name: string): LogMessage =>
+  message(recordKeyOfDefinition(kind, projectId, name), null)
+
 /** Never throws: whatever stands in the topic means something, if only that it is for somebody else. */
 export function decodeRecord(record: { key: Buffer | null; value: Buffer | null }, seal: Seal): Change {
   const [kind, first, second, ...more] = (record.key ?? Buffer.alloc(0)).toString('utf8').split('/')
@@ -106,7 +142,21 @@ export function decodeRecord(record: { key: Buffer | null; value: Buffer | null 
   if (kind === 'key' && first !== undefined && second !== undefined && more.length === 0) {
     return decodeKey(first, second, record.value, seal)
   }
+  if (isDefinitionKind(kind) && first !== undefined && second !== undefined && more.length === 0) {
+    return decodeDefinition(kind, first, second, record.value)
+  }
   return { kind: 'other' }
+}
+
+function decodeDefinition(of: DefinitionKind, projectId: string, name: string, value: Buffer | null): Change {
+  if (value === null) return { kind: 'no definition', of, projectId, name }
+  const json = parse(value)
+  if (!isDefinitionRecord.Check(json)) return { kind: 'no definition', of, projectId, name, aside: whyNot(json) }
+  const { version, createdAtMs, changedAtMs } = json
+  return {
+    kind: 'definition',
+    definition: { kind: of, projectId, name, version, createdAtMs, changedAtMs, value: json.value },
+  }
 }
 
 function decodeProject(id: string, value: Buffer | null): Change {

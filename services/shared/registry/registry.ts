@@ -3,6 +3,7 @@ import type { Registry as MetricsRegistry } from 'prom-client'
 import { AppError } from '../errors.ts'
 import type { EventLog, LogMessage, LogRecord } from '../log/port.ts'
 import { CONTROL_TOPIC } from '../log/topics.ts'
+import { createDefinitions, type Definitions } from './definitions.ts'
 import { startFollowing } from './following.ts'
 import type { Authenticator, Grant } from './grant.ts'
 import { Lookups } from './lookups.ts'
@@ -39,6 +40,8 @@ export interface RegistryLimits {
   /** Of all kinds, master, read and write among them. */
   readonly keysPerProjectMax: number
   readonly projectsMax: number
+  /** Of each kind: saved queries, datasets, deletions. */
+  readonly definitionsPerKindMax: number
   /** How long a write waits for its record to come back from the log. */
   readonly writeTimeoutMs: number
   /** Presented keys whose hash is remembered. */
@@ -48,6 +51,7 @@ export interface RegistryLimits {
 const LIMITS: RegistryLimits = {
   keysPerProjectMax: 10_000,
   projectsMax: 10_000,
+  definitionsPerKindMax: 10_000,
   writeTimeoutMs: 5_000,
   lookupsMax: 10_000,
 }
@@ -79,6 +83,8 @@ export interface Registry extends Authenticator, RegistryWrites {
   key(projectId: string, secret: string): ProjectKey | undefined
   /** The keys that every project is made with; undefined for one that was deleted. */
   predefinedKeys(projectId: string): Readonly<Record<'master' | 'read' | 'write', ProjectKey | undefined>>
+  /** Saved queries, datasets, deletions. */
+  readonly definitions: Definitions
   /** Aborts, with the reason, when the control topic can no longer be followed: what is known here grows old, and the process should end. */
   readonly failed: AbortSignal
   /** False when `failed`, or closed. */
@@ -197,6 +203,13 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         keys.toSorted(byAge).find((key) => key.kind === kind)
       return { master: of('master'), read: of('read'), write: of('write') }
     },
+    definitions: createDefinitions({
+      table: state.definitions,
+      hasProject: (projectId) => state.project(projectId) !== undefined,
+      append,
+      now: options.now,
+      perKindMax: limits.definitionsPerKindMax,
+    }),
     failed: following.failed,
     isReady: () => !isClosed && !following.failed.aborted,
     close,

@@ -1,4 +1,5 @@
 import { grantOf, type Grant } from './grant.ts'
+import { DefinitionTable } from './definition-table.ts'
 import type { Project } from './model.ts'
 import type { Change, StoredKey } from './records.ts'
 
@@ -12,6 +13,7 @@ export interface HeldKey {
  * order the two came: compaction moves a project's record behind those of its keys.
  */
 export class RegistryState {
+  readonly definitions = new DefinitionTable()
   readonly #projects = new Map<string, Project>()
   readonly #keysOfProject = new Map<string, Map<string, HeldKey>>()
   readonly #byLookup = new Map<string, HeldKey>()
@@ -48,6 +50,12 @@ export class RegistryState {
         else if (change.aside === 'foreign_secret') this.#foreign.add(place)
         return
       }
+      case 'definition':
+        this.definitions.set(change.definition)
+        return
+      case 'no definition':
+        this.definitions.remove(change.of, change.projectId, change.name)
+        return
       case 'other':
         return
       default:

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 import type { LogMessage } from '../log/port.ts'
 import { NO_OPTIONS, PREDEFINED_PERMISSIONS } from './grant.ts'
 import type { Project, ProjectKey } from './model.ts'
-import { keyDeletion, keyMessage, projectDeletion, projectMessage } from './records.ts'
+import { definitionDeletion, keyDeletion, keyMessage, projectDeletion, projectMessage } from './records.ts'
 import type { Seal } from './seal.ts'
 import type { RegistryState } from './state.ts'
 import { Turns } from './turns.ts'
@@ -19,7 +19,7 @@ export interface RegistryWrites {
   createProject(organizationId: string, fields: ProjectFields): Promise<Project>
   /** Fields that are not given stay. */
   updateProject(projectId: string, fields: Partial<ProjectFields>): Promise<Project>
-  /** And all its keys. */
+  /** And all its keys and definitions, except that what was deleted from it stays remembered. */
   deleteProject(projectId: string): Promise<void>
   /** An access key. Rejects with InvalidRequestError when the project has as many keys as it may. */
   createKey(projectId: string, fields: KeyFields): Promise<ProjectKey>
@@ -133,6 +133,9 @@ export function createWrites({ state, seal, append, now, limits }: WriteDeps): R
         await append([
           projectDeletion(projectId),
           ...state.keys(projectId).map((key) => keyDeletion(projectId, key.id)),
+          ...(['saved-query', 'dataset'] as const).flatMap((kind) =>
+            state.definitions.list(kind, projectId).map(({ name }) => definitionDeletion(kind, projectId, name)),
+          ),
         ])
       })
     },

@@ -1,0 +1,89 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test, vi } from 'vitest'
+import { openLmdbLog, type LmdbLog } from '../../../services/shared/log/lmdb/open.ts'
+import { SHARES, topicSpecs } from '../../../services/shared/log/topics.ts'
+import { AppError } from '../../../services/shared/errors.ts'
+import { runShares, shareOf } from '../../../services/shared/work/shares.ts'
+
+const TOPICS = topicSpecs({ eventPartitions: 1, retentionMs: 3_600_000, retentionBytes: 1 << 30 })
+
+async function withLogs(count: number, body: (logs: readonly LmdbLog[]) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'tributary-shares-'))
+  const logs: LmdbLog[] = []
+  try {
+    for (let i = 0; i < count; i++) {
+      logs.push(await openLmdbLog({ folder, sessionTimeoutMs: 2_000, handoverTimeoutMs: 1_000 }))
+    }
+    await logs[0]?.ensureTopics(TOPICS)
+    await body(logs)
+  } finally {
+    for (const log of logs) await log.close()
+    await rm(folder, { recursive: true })
+  }
+}
+
+/** A process that holds shares; `held` is what it would act on. */
+function member(log: LmdbLog) {
+  const held = new Set<number>()
+  const stop = new AbortController()
+  const work = async ({ index, signal, confirm }: Parameters<Parameters<typeof runShares>[0]['work']>[0]) => {
+    await confirm()
+    held.add(index)
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    held.delete(index)
+  }
+  const done = runShares({ log, group: 'test.work', work, signal: stop.signal })
+  return { held, stop, done }
+}
+
+const all = Array.from({ length: SHARES }, (_, i) => i)
+const sorted = (...sets: readonly ReadonlySet<number>[]): number[] =>
+  sets.flatMap((set) => [...set]).toSorted((a, b) => a - b)
+
+test('every share is held, by one process, and goes to another one when that stops', async () => {
+  await withLogs(2, async ([first, second]) => {
+    if (first === undefined || second === undefined) throw new Error('two logs')
+    const a = member(first)
+    await vi.waitFor(() => expect(sorted(a.held)).toEqual(all), { timeout: 20_000 })
+    const b = member(second)
+    await vi.waitFor(
+      () => {
+        expect(sorted(a.held, b.held)).toEqual(all)
+        expect(b.held.size).toBeGreaterThan(0)
+      },
+      { timeout: 20_000 },
+    )
+    a.stop.abort()
+    await a.done
+    await vi.waitFor(() => expect(sorted(b.held)).toEqual(all), { timeout: 20_000 })
+    b.stop.abort()
+    await b.done
+  })
+})
+
+test('work that meets a log that is away is done again; work that fails for its own reason ends everything', async () => {
+  await withLogs(1, async ([log]) => {
+    if (log === undefined) throw new Error('a log')
+    let attempts = 0
+    const work = async (): Promise<void> => {
+      attempts++
+      if (attempts <= SHARES) throw new AppError('LOG_UNAVAILABLE', 'away')
+      throw new Error('a bug')
+    }
+    const done = runShares({ log, group: 'test.failing', work, signal: new AbortController().signal })
+    await expect(done).rejects.toThrow('a bug')
+    expect(attempts).toBeGreaterThan(SHARES)
+  })
+})
+
+test('a name’s share is the same for ever', () => {
+  expect(['a', 'project/query', ''].map(shareOf)).toMatchInlineSnapshot(`
+    [
+      3,
+      10,
+      11,
+    ]
+  `)
+})
