@@ -8,6 +8,7 @@ import type { Authenticator, Grant } from '../shared/registry/grant.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
 import type { Registry } from '../shared/telemetry/metrics.ts'
 import { bulkAnswer, CREATED, JSON_TYPE, PIXEL } from './answers.ts'
+import { RECORD_DOCS } from './docs.ts'
 import { decodeData } from './domain/data-parameter.ts'
 import { createIngestMetrics } from './metrics.ts'
 import { type CollectionOutcome, Recorder } from './recorder.ts'
@@ -107,17 +108,25 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     }
     scope.post(
       '/3.0/projects/:projectId/events/:collection',
-      { config: frequent, onRequest },
+      { config: { ...frequent, doc: RECORD_DOCS.one }, onRequest },
       async (request, reply) => {
         await recordOne(request, grantOf(request), bodyOf(request))
         return reply.code(201).type(JSON_TYPE).send(CREATED)
       },
     )
-    scope.post('/3.0/projects/:projectId/events', { config: frequent, onRequest }, async (request, reply) => {
-      const outcomes = await record(request, grantOf(request), bodyOf(request), undefined)
-      return reply.type(JSON_TYPE).send(bulkAnswer(outcomes))
-    })
-    scope.get('/3.0/projects/:projectId/events/:collection', { config: frequent }, recordByGet)
+    scope.post(
+      '/3.0/projects/:projectId/events',
+      { config: { ...frequent, doc: RECORD_DOCS.many }, onRequest },
+      async (request, reply) => {
+        const outcomes = await record(request, grantOf(request), bodyOf(request), undefined)
+        return reply.type(JSON_TYPE).send(bulkAnswer(outcomes))
+      },
+    )
+    scope.get(
+      '/3.0/projects/:projectId/events/:collection',
+      { config: { ...frequent, doc: RECORD_DOCS.get } },
+      recordByGet,
+    )
   })
 }
 

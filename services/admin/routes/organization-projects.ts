@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Project } from '../../shared/registry/model.ts'
 import type { PredefinedKind } from '../../shared/registry/types.ts'
+import { ORGANIZATION_DOCS } from '../docs.ts'
 import { parseNewProject, parseProjectChange } from '../domain/project-body.ts'
 import { organizationProjectView } from '../domain/views.ts'
 import { bodyOf, notFound, pathPart, requireOrganization, type RouteDeps } from '../request.ts'
@@ -23,25 +24,27 @@ export function registerOrganizationRoutes(app: FastifyInstance, { registry, aud
     return { by, project }
   }
 
-  app.get(PROJECTS, async (request) => registry.projects(requireOrganization(request, registry)).map(view))
+  app.get(PROJECTS, ORGANIZATION_DOCS.list, async (request) =>
+    registry.projects(requireOrganization(request, registry)).map(view),
+  )
 
-  app.post(PROJECTS, async (request, reply) => {
+  app.post(PROJECTS, ORGANIZATION_DOCS.create, async (request, reply) => {
     const by = requireOrganization(request, registry)
     const project = await registry.createProject(by, parseNewProject(bodyOf(request, settings)))
     audit({ action: 'project created', requestId: request.id, by, projectId: project.id })
     return reply.code(201).send(view(project))
   })
 
-  app.get(PROJECT, async (request) => view(open(request).project))
+  app.get(PROJECT, ORGANIZATION_DOCS.get, async (request) => view(open(request).project))
 
-  app.post(PROJECT, async (request) => {
+  app.post(PROJECT, ORGANIZATION_DOCS.update, async (request) => {
     const { by, project } = open(request)
     const changed = await registry.updateProject(project.id, parseProjectChange(bodyOf(request, settings)))
     audit({ action: 'project updated', requestId: request.id, by, projectId: project.id })
     return view(changed)
   })
 
-  app.delete(PROJECT, async (request, reply) => {
+  app.delete(PROJECT, ORGANIZATION_DOCS.delete, async (request, reply) => {
     const { by, project } = open(request)
     await registry.deleteProject(project.id)
     audit({ action: 'project deleted', requestId: request.id, by, projectId: project.id })
@@ -49,7 +52,7 @@ export function registerOrganizationRoutes(app: FastifyInstance, { registry, aud
   })
 
   // Ours: the Keen API has no way to replace a key that leaked and stay with the same project.
-  app.post(`${PROJECT}/api_keys/:kind/replace`, async (request) => {
+  app.post(`${PROJECT}/api_keys/:kind/replace`, ORGANIZATION_DOCS.replaceKey, async (request) => {
     const { by, project } = open(request)
     const kind = pathPart(request, 'kind')
     if (!isPredefined(kind)) throw notFound()

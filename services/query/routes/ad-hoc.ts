@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../shared/errors.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { bodyFields, callerGone, parametersOf, type QueryContext } from '../context.ts'
+import { AD_HOC_DOCS } from '../docs/ad-hoc.ts'
 import { decodeParameters } from '../language/parameters.ts'
 import { type AnalysisName, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
 import type { Answer } from '../run-query.ts'
@@ -50,20 +51,28 @@ export function registerAdHocRoutes(app: FastifyInstance, context: QueryContext)
     return send(reply, await answerOf(analysis, grant, fields, callerGone(reply)))
   }
 
-  app.get<{ Params: ProjectParams }>('/3.0/projects/:id/queries', (request, reply) => {
-    const { id } = request.params
-    context.authorize(request, id, 'queries')
-    const links = Object.entries(DISCOVERED).map(([name, analysis]) => [
-      name,
-      `/3.0/projects/${encodeURIComponent(id)}/queries/${analysis}`,
-    ])
-    return reply.send(Object.fromEntries(links))
-  })
-  app.get<{ Params: AnalysisParams }>('/3.0/projects/:id/queries/:analysis', async (request, reply) =>
-    handle(request, reply, () => decodeParameters(parametersOf(request.url))),
+  app.get<{ Params: ProjectParams }>(
+    '/3.0/projects/:id/queries',
+    { config: { doc: AD_HOC_DOCS.list } },
+    (request, reply) => {
+      const { id } = request.params
+      context.authorize(request, id, 'queries')
+      const links = Object.entries(DISCOVERED).map(([name, analysis]) => [
+        name,
+        `/3.0/projects/${encodeURIComponent(id)}/queries/${analysis}`,
+      ])
+      return reply.send(Object.fromEntries(links))
+    },
   )
-  app.post<{ Params: AnalysisParams }>('/3.0/projects/:id/queries/:analysis', async (request, reply) =>
-    handle(request, reply, () => bodyFields(request)),
+  app.get<{ Params: AnalysisParams }>(
+    '/3.0/projects/:id/queries/:analysis',
+    { config: { doc: AD_HOC_DOCS.get } },
+    async (request, reply) => handle(request, reply, () => decodeParameters(parametersOf(request.url))),
+  )
+  app.post<{ Params: AnalysisParams }>(
+    '/3.0/projects/:id/queries/:analysis',
+    { config: { doc: AD_HOC_DOCS.post } },
+    async (request, reply) => handle(request, reply, () => bodyFields(request)),
   )
 }
 

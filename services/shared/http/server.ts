@@ -8,6 +8,7 @@ import { ByteGate } from './byte-gate.ts'
 import { answerClientError } from './client-error.ts'
 import { CORS_HEADERS } from './cors.ts'
 import { errorAnswer } from './error-answer.ts'
+import type { DescribedRoute } from './openapi.ts'
 import { jsonpFunction, jsonpScript } from './jsonp.ts'
 import { registerOperations } from './operations.ts'
 import { queryValue } from './presented-key.ts'
@@ -20,6 +21,10 @@ declare module 'fastify' {
     /** Bytes of this request's body that the gate counts. */
     heldBytes: number
     routeMeter: RouteMeter | null
+  }
+  interface FastifyInstance {
+    /** The routes that have a description, as they were registered. */
+    describedRoutes: DescribedRoute[]
   }
   interface FastifyContextConfig {
     /** A route that is called for every event rather than for every person: its successes are logged at level debug. */
@@ -110,8 +115,13 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     readBody(request.raw, payload, { bytesMax: bodyBytesMax, gate }, held, done)
   })
 
+  app.decorate('describedRoutes', [])
   app.addHook('onRoute', (route) => {
     routes.add(route.method, route.url)
+    const { doc } = route.config ?? {}
+    if (doc !== undefined && route.method !== 'HEAD') {
+      for (const method of [route.method].flat()) app.describedRoutes.push({ method, url: route.url, doc })
+    }
     const meter = meters.of(route.url, route.config?.isFrequent === true)
     const others = route.onRequest === undefined ? [] : [route.onRequest].flat()
     route.onRequest = [

@@ -5,7 +5,7 @@ import { expect, test, vi } from 'vitest'
 import { openLmdbLog, type LmdbLog } from '../../../services/shared/log/lmdb/open.ts'
 import { SHARES, topicSpecs } from '../../../services/shared/log/topics.ts'
 import { AppError } from '../../../services/shared/errors.ts'
-import { runShares, shareOf } from '../../../services/shared/work/shares.ts'
+import { runShares, type Share, shareOf } from '../../../services/shared/work/shares.ts'
 
 const TOPICS = topicSpecs({ eventPartitions: 1, retentionMs: 3_600_000, retentionBytes: 1 << 30 })
 
@@ -28,8 +28,9 @@ async function withLogs(count: number, body: (logs: readonly LmdbLog[]) => Promi
 function member(log: LmdbLog) {
   const held = new Set<number>()
   const stop = new AbortController()
-  const work = async ({ index, signal, confirm }: Parameters<Parameters<typeof runShares>[0]['work']>[0]) => {
-    await confirm()
+  const work = async (share: Share) => {
+    const { index, signal } = share
+    await share.confirm()
     held.add(index)
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     held.delete(index)
