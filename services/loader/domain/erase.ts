@@ -1,0 +1,44 @@
+import type { Deletion } from '../../shared/deletions/model.ts'
+import type { LoggedEvent } from '../../shared/events/event.ts'
+import { compileMatcher } from '../../shared/filters/evaluate.ts'
+
+/** The deletions of a collection, oldest first. */
+export interface KnownDeletions {
+  /** True when there are none, so that nobody need ask for each event. */
+  readonly isEmpty: boolean
+  of(projectId: string, collection: string): readonly Deletion[]
+}
+
+/** An event as it may be stored: itself, without the properties that were deleted, or null when it was deleted whole. */
+export type Erase = (event: LoggedEvent) => LoggedEvent | null
+
+/**
+ * Applies deletions to what comes out of the log, so that reading it again brings nothing back. Events of collections
+ * without deletions are not even parsed.
+ */
+export function createErase(known: KnownDeletions): Erase {
+  const matchers = new WeakMap<Deletion, Matcher>()
+  const matcherOf = (deletion: Deletion): Matcher => {
+    const made = matchers.get(deletion) ?? compileMatcher(deletion.filters)
+    matchers.set(deletion, made)
+    return made
+  }
+  return (event) => {
+    if (known.isEmpty) return event
+    const deletions = known.of(event.project, event.collection)
+    let current = event
+    for (const deletion of deletions) {
+      if (event.createdAtMs > deletion.atMs) continue
+      if (deletion.what === 'property') current = withoutProperty(current, deletion.segments)
+      else if (isIn(current, deletion.timeframe) && (deletion.filters.length === 0 || matcherOf(deletion)(parsed(current)))) {
+        return null
+      }
+    }
+    return current
+  }
+}
+
+type Matcher = ReturnType<typeof compileMatcher>
+
+const isIn = (event: LoggedEvent, timeframe: Deletion['timeframe']): boolean =>
+  timeframe === null || (event.timestampMs >= timeframe.startMs && event.timestampMs < timeframe.endMs)
