@@ -10,6 +10,8 @@ import type { Logger } from '../shared/telemetry/logger.ts'
 import type { Warehouse } from '../shared/warehouse/port.ts'
 import type { Fields } from './language/parse.ts'
 import { createQueryMeters, outcomeOf } from './meters.ts'
+import type { ExtractDeps } from './extraction/extract.ts'
+import { createResultCache, type ResultCache } from './result-cache.ts'
 import { createQueryRunner, type QueryRunner } from './run-query.ts'
 import type { QuerySettings } from './settings.ts'
 import { Turns } from './turns.ts'
@@ -27,6 +29,9 @@ export interface QueryDeps {
 /** What all routes of the query service share. */
 export interface QueryContext extends QueryDeps {
   readonly runQuery: QueryRunner
+  /** Results that may be reused; what deletes events calls its `forget`. */
+  readonly results: ResultCache
+  readonly extractDeps: ExtractDeps
   /** The grant of the request's key. Throws KeyNotAuthorizedError when the key does not permit this. */
   authorize(request: FastifyRequest, projectId: string, permission: Permission): Grant
   /**
@@ -45,9 +50,14 @@ export interface Counted<T> {
 export function createQueryContext(deps: QueryDeps): QueryContext {
   const turns = new Turns(deps.settings)
   const meters = createQueryMeters(deps.metrics, turns)
+  const results = createResultCache(deps.settings.cacheBytesMax)
+  const runQuery = createQueryRunner({ ...deps, results })
+  const { requireCollection } = runQuery
   return {
     ...deps,
-    runQuery: createQueryRunner(deps),
+    results,
+    runQuery,
+    extractDeps: { warehouse: deps.warehouse, now: deps.now, requireCollection },
     authorize(request, projectId, permission) {
       const grant = deps.authenticator.authenticate(projectId, presentedKey(request))
       if (grant.permitted.has(permission)) return grant

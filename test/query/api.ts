@@ -5,10 +5,11 @@ import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { registerQuery } from '../../services/query/register.ts'
-import type { QuerySettings } from '../../services/query/settings.ts'
+import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
 import { WIDE_LIMITS } from './stored-events.ts'
 
 export const SETTINGS: QuerySettings = {
+  ...DEFAULT_QUERY_SETTINGS,
   limits: { master: WIDE_LIMITS, read: WIDE_LIMITS, write: WIDE_LIMITS, access: WIDE_LIMITS },
   runningMax: 4,
   perProjectMax: 100,
