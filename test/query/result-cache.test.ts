@@ -16,7 +16,7 @@ const KEYS: Readonly<Record<string, Grant>> = {
   all: grantFor(P, undefined, 'read'),
   everything: grantFor(P, []),
   text: grantFor(P, of('eq', '1')),
-  textToo: { ...grantFor(P, of('eq', '1')), keyId: 'another' } as Grant,
+  textToo: { ...grantFor(P, of('eq', '1')), keyId: 'another' },
   number: grantFor(P, of('eq', 1)),
   not: grantFor(P, of('ne', '1')),
   two: grantFor(P, of('in', ['1', '2'])),

@@ -53,7 +53,7 @@ export async function answerExtraction(
   if (scriptOf(request, delivery) !== undefined) reply.header('x-content-type-options', 'nosniff')
   if (request.method === 'HEAD') {
     stream.destroy()
-    return reply.send('')
+    return reply.send(Readable.from([]))
   }
   return reply.send(compressed(stream, request, reply, delivery))
 }

@@ -7,6 +7,7 @@ import { answerExtraction } from '../extraction/answer.ts'
 import { parseDelivery } from '../extraction/delivery.ts'
 import { decodeParameters } from '../language/parameters.ts'
 import { type AnalysisName, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
+import { startExtraction } from './extractions.ts'
 import { isExtraction } from '../language/tree.ts'
 import type { Answer } from '../run-query.ts'
 
@@ -91,6 +92,7 @@ async function extract(
   const delivery = parseDelivery(fields)
   const query = parseQuery('extraction', fields)
   if (!isExtraction(query)) throw new Error('not an extraction')
+  if (delivery.isBackground) return reply.send(await startExtraction(context, request, query, grant, delivery))
   return answerExtraction(context, request, reply, query, grant, delivery)
 }
 
