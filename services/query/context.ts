@@ -9,7 +9,12 @@ import type { Permission } from '../shared/registry/model.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
 import type { Warehouse } from '../shared/warehouse/port.ts'
 import type { Fields } from './language/parse.ts'
+import { createJobs, type Jobs } from './extraction/jobs.ts'
+import type { ExtractionFiles } from './extraction/files.ts'
+import { type Links, linksUnder } from './extraction/link.ts'
 import { createQueryMeters, outcomeOf } from './meters.ts'
+import type { ExtractDeps } from './extraction/extract.ts'
+import { createResultCache, type ResultCache } from './result-cache.ts'
 import { createQueryRunner, type QueryRunner } from './run-query.ts'
 import type { QuerySettings } from './settings.ts'
 import { Turns } from './turns.ts'
@@ -22,11 +27,26 @@ export interface QueryDeps {
   /** Milliseconds since 1970: what relative timeframes count from. */
   readonly now: () => number
   readonly logger: Logger
+  /** Left out: no extractions to files. */
+  readonly extractions?: ExtractionPlace
+}
+
+export interface ExtractionPlace {
+  readonly files: ExtractionFiles
+  /** No other process has these files. */
+  readonly isSole: boolean
+  /** The deployment's. */
+  readonly secret: string
 }
 
 /** What all routes of the query service share. */
 export interface QueryContext extends QueryDeps {
   readonly runQuery: QueryRunner
+  /** Results that may be reused; what deletes events calls its `forget`. */
+  readonly results: ResultCache
+  readonly extractDeps: ExtractDeps
+  /** Extractions to files, and the links to them; undefined where there is no place for files. */
+  readonly fileExtractions: { readonly jobs: Jobs; readonly links: Links } | undefined
   /** The grant of the request's key. Throws KeyNotAuthorizedError when the key does not permit this. */
   authorize(request: FastifyRequest, projectId: string, permission: Permission): Grant
   /**
@@ -45,9 +65,19 @@ export interface Counted<T> {
 export function createQueryContext(deps: QueryDeps): QueryContext {
   const turns = new Turns(deps.settings)
   const meters = createQueryMeters(deps.metrics, turns)
+  const results = createResultCache(deps.settings.cacheBytesMax)
+  const runQuery = createQueryRunner({ ...deps, results })
+  const extractDeps = { warehouse: deps.warehouse, now: deps.now, requireCollection: runQuery.requireCollection }
+  const place = deps.extractions
   return {
     ...deps,
-    runQuery: createQueryRunner(deps),
+    results,
+    runQuery,
+    extractDeps,
+    fileExtractions: place && {
+      jobs: createJobs({ ...deps, files: place.files, isSole: place.isSole, extract: extractDeps }),
+      links: linksUnder(place.secret),
+    },
     authorize(request, projectId, permission) {
       const grant = deps.authenticator.authenticate(projectId, presentedKey(request))
       if (grant.permitted.has(permission)) return grant

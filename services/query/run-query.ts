@@ -1,18 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { AppError, hasCode } from '../shared/errors.ts'
+import { AppError } from '../shared/errors.ts'
 import type { Grant } from '../shared/registry/grant.ts'
 import type { ReadLimits, ReadResult, Warehouse } from '../shared/warehouse/port.ts'
 import { createBinder } from './language/bind.ts'
-import { checkExtracted, type CompiledQuery, compileQuery } from './language/compile.ts'
+import { explainedError } from './explained-error.ts'
+import { type CompiledQuery, compileQuery, countProperties } from './language/compile.ts'
+import { checkExtracted, EXTRACTED_MAX } from './language/extraction.ts'
 import { shapeResult } from './language/shape.ts'
 import { collectionProbe } from './language/source.ts'
 import type { Query } from './language/tree.ts'
+import type { ResultCache } from './result-cache.ts'
 import type { QuerySettings } from './settings.ts'
 
 export interface QueryRunnerDeps {
   readonly warehouse: Warehouse
   readonly settings: Pick<QuerySettings, 'limits'>
+  readonly results: ResultCache
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
@@ -32,7 +36,16 @@ export interface QueryRun {
   readonly rowsRead: number
 }
 
-export type QueryRunner = (query: Query, grant: Grant, signal: AbortSignal) => Promise<QueryRun>
+export interface QueryRunner {
+  (query: Query, grant: Grant, signal: AbortSignal): Promise<QueryRun>
+  /** Rejects with ResourceNotFoundError for a collection that has never had an event. */
+  readonly requireCollection: (
+    grant: Grant,
+    collection: string,
+    limits: ReadLimits,
+    signal: AbortSignal,
+  ) => Promise<void>
+}
 
 /** Events that an extraction within one answer may go through; `latest` stops by itself. */
 const EXTRACTION_SCAN_MAX = 1_000_000
@@ -46,7 +59,7 @@ const KNOWN_COLLECTION_MS = 60_000
  * QueryTimeoutError, InvalidFilterError for a pattern that RE2 refuses; with the signal's reason when it aborts.
  */
 export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
-  const { warehouse, settings, now } = deps
+  const { warehouse, settings, now, results } = deps
   const known = new LRUCache<string, true>({ max: KNOWN_COLLECTIONS_MAX, ttl: KNOWN_COLLECTION_MS })
 
   const read = async (
@@ -67,19 +80,35 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
     known.set(key, true)
   }
 
-  return async (query, grant, signal) => {
+  const run = async (query: Query, grant: Grant, signal: AbortSignal): Promise<QueryRun> => {
+    const known = results.get(query, grant)
+    if (known !== undefined) return answered(query, known.result, countProperties(query), { rowsRead: 0, elapsedS: 0 })
+    const keep = results.asking(query, grant)
     const limits = limitsOf(query, settings.limits[grant.kind])
     const compiled = compileQuery(query, grant, now())
     await requireCollection(grant, query.collection, limits, signal)
     const found = await read(compiled, limits, signal).catch((error: unknown) => {
-      throw explained(error, query)
+      throw explainedError(error, query)
     })
-    if (query.analysis.kind === 'extraction') checkExtracted(found.rows.length)
+    if (query.analysis.kind === 'extraction') {
+      checkExtracted(Math.max(found.rows.length, query.analysis.latest ?? 0), EXTRACTED_MAX, '')
+    }
     const result = shapeResult(compiled.shape, found.rows)
-    const answer = query.includeMetadata ? { result, execution_metadata: metadata(compiled, found) } : { result }
-    return { answer, rowsRead: found.rowsRead }
+    keep(result)
+    return answered(query, result, compiled.propertyCount, found)
   }
+  return Object.assign(run, { requireCollection })
 }
+
+const answered = (
+  query: Query,
+  result: unknown,
+  propertyCount: number,
+  read: Pick<ReadResult, 'rowsRead' | 'elapsedS'>,
+): QueryRun => ({
+  answer: query.includeMetadata ? { result, execution_metadata: metadata(propertyCount, read) } : { result },
+  rowsRead: read.rowsRead,
+})
 
 const isWholeExtraction = (query: Query): boolean =>
   query.analysis.kind === 'extraction' && query.analysis.latest === null
@@ -87,22 +116,9 @@ const isWholeExtraction = (query: Query): boolean =>
 const limitsOf = (query: Query, limits: ReadLimits): ReadLimits =>
   isWholeExtraction(query) ? { ...limits, rowsToRead: Math.min(limits.rowsToRead, EXTRACTION_SCAN_MAX) } : limits
 
-/** The warehouse's refusals that have a name of their own for callers. */
-function explained(error: unknown, query: Query): unknown {
-  if (hasCode(error, 'QueryTooLargeError') && query.analysis.kind === 'extraction') {
-    return new AppError('ExtractionTooLargeError', `${error.message} Ask for a narrower timeframe, or latest.`, {
-      cause: error,
-    })
-  }
-  if (hasCode(error, 'WAREHOUSE_REJECTED') && error.details['clickhouseType'] === 'CANNOT_COMPILE_REGEXP') {
-    return new AppError('InvalidFilterError', 'A filter’s regex is not a valid RE2 pattern.', { cause: error })
-  }
-  return error
-}
-
-const metadata = (compiled: CompiledQuery, read: ReadResult) => ({
+const metadata = (propertyCount: number, read: Pick<ReadResult, 'rowsRead' | 'elapsedS'>) => ({
   events_scanned: read.rowsRead,
-  properties_per_event: compiled.propertyCount,
-  total_properties_scanned: read.rowsRead * compiled.propertyCount,
+  properties_per_event: propertyCount,
+  total_properties_scanned: read.rowsRead * propertyCount,
   total_processing_time: read.elapsedS,
 })

@@ -1,6 +1,24 @@
 import type { KeyKind } from '../shared/registry/model.ts'
 import type { ReadLimits } from '../shared/warehouse/port.ts'
 
+export interface ExtractionSettings {
+  /** Of an answer: events that it may go through, and that it may hold. */
+  readonly scannedMax: number
+  readonly eventsMax: number
+  /** A caller that takes nothing for so long is cut off, in milliseconds: it keeps a query open in the warehouse. */
+  readonly stallMs: number
+  /** Of a job: events and bytes of its file, seconds that it may run. */
+  readonly jobEventsMax: number
+  readonly jobBytesMax: number
+  readonly jobSeconds: number
+  /** Jobs that run at once in this process. */
+  readonly jobsRunningMax: number
+  /** Bytes of all files together. */
+  readonly filesBytesMax: number
+  /** How long a file is kept and its link is good, in milliseconds. */
+  readonly keptMs: number
+}
+
 export interface QuerySettings {
   /** Ceilings of one query, by the kind of key that asks. */
   readonly limits: Readonly<Record<KeyKind, ReadLimits>>
@@ -9,6 +27,9 @@ export interface QuerySettings {
   readonly perProjectMax: number
   /** How long a query waits for its turn before it is refused, in milliseconds. */
   readonly waitMs: number
+  /** Memory for results that may be reused (`max_age`), in bytes. */
+  readonly cacheBytesMax: number
+  readonly extraction: ExtractionSettings
 }
 
 const READ_LIMITS: ReadLimits = {
@@ -30,4 +51,16 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
   runningMax: 24,
   perProjectMax: 24,
   waitMs: 10_000,
+  cacheBytesMax: 64 * 1_048_576,
+  extraction: {
+    scannedMax: 1_000_000,
+    eventsMax: 100_000,
+    stallMs: 30_000,
+    jobEventsMax: 10_000_000,
+    jobBytesMax: 2_000_000_000,
+    jobSeconds: 3_600,
+    jobsRunningMax: 2,
+    filesBytesMax: 20_000_000_000,
+    keptMs: 30 * 86_400_000,
+  },
 }

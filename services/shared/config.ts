@@ -6,6 +6,8 @@ import type { KeyKind } from './registry/model.ts'
 import type { ReadLimits } from './warehouse/port.ts'
 
 const HOUR_MS = 3_600_000
+/** A caller that takes nothing of an answer for so long is cut off. */
+const STALL_MS = 30_000
 const DEFAULT_DATABASE = 'tributary'
 
 export interface KafkaSettings {
@@ -77,7 +79,22 @@ export interface Config {
     readonly runningMax: number
     readonly perProjectMax: number
     readonly waitMs: number
+    readonly cacheBytesMax: number
+    readonly extraction: ExtractionConfig
   }
+}
+
+/** See `services/query/settings.ts`. */
+interface ExtractionConfig {
+  readonly scannedMax: number
+  readonly eventsMax: number
+  readonly stallMs: number
+  readonly jobEventsMax: number
+  readonly jobBytesMax: number
+  readonly jobSeconds: number
+  readonly jobsRunningMax: number
+  readonly filesBytesMax: number
+  readonly keptMs: number
 }
 
 /**
@@ -126,10 +143,15 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       runningMax: e.TRIBUTARY_QUERY_RUNNING,
       perProjectMax: e.TRIBUTARY_QUERY_PER_PROJECT,
       waitMs: e.TRIBUTARY_QUERY_WAIT_MS,
+      cacheBytesMax: e.TRIBUTARY_QUERY_CACHE_BYTES,
+      extraction: extractionOf(e),
     },
   }
   if (e.TRIBUTARY_INGEST_QUEUE_BYTES < e.TRIBUTARY_INGEST_BODY_BYTES) {
     problems.push('TRIBUTARY_INGEST_QUEUE_BYTES must be at least TRIBUTARY_INGEST_BODY_BYTES')
+  }
+  if (e.TRIBUTARY_EXTRACTION_FILES_BYTES < e.TRIBUTARY_EXTRACTION_JOB_BYTES) {
+    problems.push('TRIBUTARY_EXTRACTION_FILES_BYTES must be at least TRIBUTARY_EXTRACTION_JOB_BYTES')
   }
   if (problems.length > 0) throw invalid(problems)
   return config
@@ -242,4 +264,16 @@ const limitsOf = (e: Environment, kind: 'MASTER' | 'READ' | 'ACCESS'): ReadLimit
   memoryBytes: e[`TRIBUTARY_QUERY_${kind}_MEMORY_BYTES`],
   resultRows: e.TRIBUTARY_QUERY_RESULT_ROWS,
   resultBytes: e.TRIBUTARY_QUERY_RESULT_BYTES,
+})
+
+const extractionOf = (e: Environment): ExtractionConfig => ({
+  scannedMax: e.TRIBUTARY_EXTRACTION_SCAN,
+  eventsMax: e.TRIBUTARY_EXTRACTION_EVENTS,
+  stallMs: STALL_MS,
+  jobEventsMax: e.TRIBUTARY_EXTRACTION_JOB_EVENTS,
+  jobBytesMax: e.TRIBUTARY_EXTRACTION_JOB_BYTES,
+  jobSeconds: e.TRIBUTARY_EXTRACTION_JOB_SECONDS,
+  jobsRunningMax: e.TRIBUTARY_EXTRACTION_JOBS,
+  filesBytesMax: e.TRIBUTARY_EXTRACTION_FILES_BYTES,
+  keptMs: e.TRIBUTARY_EXTRACTION_LINK_DAYS * 24 * HOUR_MS,
 })

@@ -4,11 +4,13 @@ import type { Authenticator, Grant } from '../../services/shared/registry/grant.
 import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
+import type { ExtractionPlace } from '../../services/query/context.ts'
 import { registerQuery } from '../../services/query/register.ts'
-import type { QuerySettings } from '../../services/query/settings.ts'
+import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
 import { WIDE_LIMITS } from './stored-events.ts'
 
 export const SETTINGS: QuerySettings = {
+  ...DEFAULT_QUERY_SETTINGS,
   limits: { master: WIDE_LIMITS, read: WIDE_LIMITS, write: WIDE_LIMITS, access: WIDE_LIMITS },
   runningMax: 4,
   perProjectMax: 100,
@@ -21,6 +23,9 @@ export function buildQueryApi(options: {
   readonly keys: Readonly<Record<string, Grant>>
   readonly nowMs: number
   readonly settings?: QuerySettings
+  readonly extractions?: ExtractionPlace
+  /** Instead of `nowMs`, for time that passes. */
+  readonly now?: () => number
 }) {
   const metrics = createMetrics()
   const logger = createLogger({ level: 'silent', service: 'query' })
@@ -44,7 +49,8 @@ export function buildQueryApi(options: {
     metrics,
     logger,
     settings: options.settings ?? SETTINGS,
-    now: () => options.nowMs,
+    now: options.now ?? (() => options.nowMs),
+    ...(options.extractions === undefined ? {} : { extractions: options.extractions }),
   })
   return { app, metrics }
 }

@@ -1,9 +1,11 @@
+import { join } from 'node:path'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
 import { registerIngest } from '../../ingest/register.ts'
 import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
 import { runLoader } from '../../loader/worker.ts'
+import { folderFiles } from '../../query/extraction/folder-files.ts'
 import { registerQuery } from '../../query/register.ts'
 import type { Config } from '../../shared/config.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
@@ -107,7 +109,12 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
     if (has('query') && warehouse !== undefined) {
       const deps = { warehouse, authenticator: registry, metrics, logger, settings: config.query, now: Date.now }
-      registerQuery(app, deps)
+      const extractions = organization && {
+        files: folderFiles(join(config.dataDir, 'extractions')),
+        isSole: config.warehouse.kind === 'chdb',
+        secret: organization.secret,
+      }
+      registerQuery(app, { ...deps, ...(extractions === undefined ? {} : { extractions }) })
     }
   }
   opened.defer(async () => app.close())

@@ -39,7 +39,22 @@ export const AnalysisFields = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1 })),
   zero_fill: Type.Optional(Type.Boolean({ default: true })),
   include_metadata: Type.Optional(Type.Boolean({ default: false })),
-  max_age: Type.Optional(Type.Integer({ description: 'An answer may be so many seconds old.' })),
+  max_age: Type.Optional(
+    Type.Number({ description: 'A result may be so many seconds old; up to 30 it is asked for anew all the same.' }),
+  ),
+  approximate: Type.Optional(
+    Type.Boolean({ default: false, description: 'An estimate will do: count_unique, median, percentile.' }),
+  ),
+  latest: Type.Optional(Type.Integer({ minimum: 1, description: 'Of extraction: the newest so many, newest first.' })),
+  property_names: Type.Optional(Type.Unknown({ description: 'Of extraction: a property or an array of them.' })),
+  content_type: Type.Optional(
+    Type.Enum(['application/json', 'text/csv', 'application/x-ndjson', 'application/json-stream'], {
+      description: 'Of extraction. A file is CSV unless told otherwise, and its JSON is one event a line.',
+    }),
+  ),
+  content_encoding: Type.Optional(Type.Enum(['gzip', 'identity'], { description: 'Of extraction.' })),
+  async: Type.Optional(Type.Boolean({ description: 'Of extraction: to a file, in the background.' })),
+  email: Type.Optional(Type.String({ description: 'The same as `async`; no mail is sent.' })),
   analyses: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'Of multi_analysis, by label.' })),
   steps: Type.Optional(Type.Array(Type.Unknown(), { description: 'Of funnel.' })),
 })

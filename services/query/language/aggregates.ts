@@ -25,16 +25,25 @@ const ofNumbers = (sql: Aggregate['sql'], empty: number | null = null): Aggregat
 /** One entry an analysis: add it here and to `AggregateKind`, and every shape of query has it. */
 export const AGGREGATES: Readonly<Record<AggregateKind, Aggregate>> = {
   count: { input: null, sql: () => 'count()', reading: 'integer', empty: 0 },
-  count_unique: { input: keysOf, sql: () => 'uniqExactArray(v)', reading: 'integer', empty: 0 },
+  count_unique: {
+    input: keysOf,
+    sql: (node) => (node.isApproximate ? 'uniqArray(v)' : 'uniqExactArray(v)'),
+    reading: 'integer',
+    empty: 0,
+  },
   select_unique: { input: keysOf, sql: () => 'groupUniqArrayArray(v)', reading: 'values', empty: [] },
   minimum: ofNumbers(() => 'min(v)'),
   maximum: ofNumbers(() => 'max(v)'),
   sum: ofNumbers(() => 'ifNull(sum(v), 0)', 0),
   average: ofNumbers(() => 'avg(v)'),
   standard_deviation: ofNumbers(() => 'stddevPopStable(v)'),
-  median: ofNumbers(() => nearestRank(5_000)),
-  percentile: ofNumbers((node) => nearestRank(node.percentile ?? 5_000)),
+  median: ofNumbers((node) => rank(node, 5_000)),
+  percentile: ofNumbers((node) => rank(node, node.percentile ?? 5_000)),
 }
+
+/** An estimate may lie between two values; with few of them it is exact all the same. */
+const rank = (node: AggregateNode, hundredths: number): string =>
+  node.isApproximate ? `quantileTDigest(${(hundredths / 10_000).toFixed(4)})(v)` : nearestRank(hundredths)
 
 /**
  * The smallest value that at least so many hundredths of a percent of the values do not exceed: no value that is not

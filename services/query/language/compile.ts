@@ -1,10 +1,10 @@
-import { AppError } from '../../shared/errors.ts'
 import { walkFilters } from '../../shared/filters/filter.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { AGGREGATES } from './aggregates.ts'
-import { type Binder, createBinder } from './bind.ts'
+import { createBinder } from './bind.ts'
 import { bucketSql } from './buckets.ts'
 import { createColumnList } from './columns.ts'
+import { compileExtraction } from './compile-extraction.ts'
 import { EXTRACTED_MAX } from './extraction.ts'
 import { compileFilters } from './filters.ts'
 import { compileGroup } from './group-by.ts'
@@ -28,7 +28,7 @@ export function compileQuery(query: Query, grant: Grant, nowMs: number): Compile
   const timeframe = resolveTimeframe(query.timeframe, query.zone, nowMs)
   const propertyCount = countProperties(query)
   return query.analysis.kind === 'extraction'
-    ? { ...compileExtraction(query, query.analysis, grant, timeframe), propertyCount }
+    ? { ...compileWholeExtraction(query, query.analysis, grant, timeframe), propertyCount }
     : { ...compileAggregate(query, query.analysis, grant, timeframe), propertyCount }
 }
 
@@ -77,45 +77,20 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
   return { sql, params: binder.params, shape }
 }
 
-function compileExtraction(query: Query, node: ExtractionNode, grant: Grant, timeframe: Timeframe) {
-  const binder = createBinder()
-  const columns = createColumnList(binder)
-  const where = compileFilters(query.filters, columns.columnOf, binder)
-  const source = eventsSource(
-    grant,
-    { collection: query.collection, timeframe },
-    ['timestamp', 'created_at', 'id', 'body', ...columns.selected()],
-    binder,
-  )
-  const direction = node.latest === null ? 'ASC' : 'DESC'
-  const sql = [
-    `SELECT toUnixTimestamp64Milli(timestamp) AS t, toUnixTimestamp64Milli(created_at) AS c, toString(id) AS i, body`,
-    `FROM ${source}`,
-    ...(where === 'true' ? [] : [`WHERE ${where}`]),
-    `ORDER BY timestamp ${direction}, id ${direction}`,
-    // One more than may be had, to see that there is one.
-    `LIMIT ${limit(node.latest ?? EXTRACTED_MAX + 1, binder)}`,
-  ].join('\n')
+function compileWholeExtraction(query: Query, node: ExtractionNode, grant: Grant, timeframe: Timeframe) {
+  // One more than may be had, to see that there is one.
+  const bounds = { eventsMax: EXTRACTED_MAX + 1, pathsMax: 0 }
+  const { events } = compileExtraction(query, node, grant, timeframe, bounds)
   const shape: Shape = { kind: 'extraction', properties: node.properties }
-  return { sql, params: binder.params, shape }
+  return { ...events, shape }
 }
 
-const limit = (count: number, binder: Binder): string => binder.bind(count, 'UInt32')
-
-function countProperties(query: Query): number {
+/** How many different properties the caller's query looks at. */
+export function countProperties(query: Query): number {
   const names = new Set(query.groupBy.map((group) => group.property.name))
   for (const filter of walkFilters(query.filters)) if ('property' in filter) names.add(filter.property.name)
   if (query.analysis.kind === 'extraction')
     for (const property of query.analysis.properties ?? []) names.add(property.name)
   else if (query.analysis.target !== null) names.add(query.analysis.target.name)
   return names.size
-}
-
-/** Refuses an extraction that found more events than an answer may hold. */
-export function checkExtracted(rowCount: number): void {
-  if (rowCount <= EXTRACTED_MAX) return
-  throw new AppError(
-    'ExtractionTooLargeError',
-    `The extraction has more than ${EXTRACTED_MAX} events. Ask for a narrower timeframe, more filters, or latest.`,
-  )
 }

@@ -46,3 +46,7 @@ const numeric = (value: JsonScalar): number | bigint => {
   if (typeof value === 'object' && value !== null) return BigInt(value.rawJSON)
   return typeof value === 'string' ? 0 : Number(value)
 }
+
+/** True for a number whose digits are kept as text. */
+export const isRawJson = (value: object): boolean =>
+  (JSON as unknown as { readonly isRawJSON: (value: unknown) => boolean }).isRawJSON(value)

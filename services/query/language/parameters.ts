@@ -37,6 +37,13 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
   percentile: literal,
   zero_fill: literal,
   include_metadata: literal,
+  max_age: literal,
+  approximate: literal,
+  email: bareNull(textOrJson),
+  email_address: bareNull(textOrJson),
+  async: literal,
+  content_type: bareNull(textOrJson),
+  content_encoding: bareNull(textOrJson),
 }
 
 /**

@@ -31,6 +31,7 @@ export function parseQuery(name: AnalysisName, fields: Fields): Query {
     zone: parseZone(fields['timezone']),
     filters,
     includeMetadata: parseFlag(fields['include_metadata'], 'include_metadata', false),
+    maxAgeS: parseMaxAge(fields['max_age']),
   }
   if (name === 'extraction') {
     return frozen({
@@ -68,9 +69,15 @@ function parseCollection(value: unknown): string {
 }
 
 function parseAggregate(kind: AggregateKind, fields: Fields): AggregateNode {
-  if (AGGREGATES[kind].input === null) return { kind, target: null, percentile: null }
+  if (AGGREGATES[kind].input === null) return { kind, target: null, percentile: null, isApproximate: false }
+  const isApproximate = parseFlag(fields['approximate'], 'approximate', false)
   const target = parseProperty(requiredField(fields['target_property'], 'target_property'), 'target_property')
-  return { kind, target, percentile: kind === 'percentile' ? parsePercentile(fields['percentile']) : null }
+  return {
+    kind,
+    target,
+    percentile: kind === 'percentile' ? parsePercentile(fields['percentile']) : null,
+    isApproximate,
+  }
 }
 
 function parsePercentile(value: unknown): number {
@@ -81,6 +88,12 @@ function parsePercentile(value: unknown): number {
     throw new AppError('InvalidPercentileError', 'percentile must be a number from 0 to 100 with at most two decimals.')
   }
   return hundredths
+}
+
+function parseMaxAge(value: unknown): number | null {
+  if (value === undefined || value === null || value === '') return null
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+  throw new AppError('InvalidRequestFieldError', 'max_age must be a number of seconds.')
 }
 
 function requiredField(value: unknown, field: string): unknown {

@@ -14,6 +14,8 @@ export interface Query {
   readonly filters: readonly Filter[]
   readonly zeroFill: boolean
   readonly includeMetadata: boolean
+  /** Seconds; null: a result is always asked for anew. A hint, and no part of the question. */
+  readonly maxAgeS: number | null
 }
 
 /** Analyses that give one value for a set of events. */
@@ -35,6 +37,8 @@ export interface AggregateNode {
   readonly target: Property | null
   /** In hundredths of a percent, 0 to 10,000; null for all but percentile. */
   readonly percentile: number | null
+  /** An estimate will do. */
+  readonly isApproximate: boolean
 }
 
 export interface ExtractionNode {
@@ -46,6 +50,9 @@ export interface ExtractionNode {
 }
 
 export type AnalysisNode = AggregateNode | ExtractionNode
+
+export const isExtraction = (query: Query): query is Query & { readonly analysis: ExtractionNode } =>
+  query.analysis.kind === 'extraction'
 
 export const UNITS = ['minute', 'hour', 'day', 'week', 'month', 'year'] as const
 export type Unit = (typeof UNITS)[number]

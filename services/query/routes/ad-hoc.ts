@@ -3,8 +3,12 @@ import { AppError } from '../../shared/errors.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { bodyFields, callerGone, parametersOf, type QueryContext } from '../context.ts'
 import { AD_HOC_DOCS } from '../docs/ad-hoc.ts'
+import { answerExtraction } from '../extraction/answer.ts'
+import { parseDelivery } from '../extraction/delivery.ts'
 import { decodeParameters } from '../language/parameters.ts'
 import { type AnalysisName, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
+import { startExtraction } from './extractions.ts'
+import { isExtraction } from '../language/tree.ts'
 import type { Answer } from '../run-query.ts'
 
 interface ProjectParams {
@@ -48,6 +52,7 @@ export function registerAdHocRoutes(app: FastifyInstance, context: QueryContext)
     const { id, analysis } = request.params
     const grant = context.authorize(request, id, 'queries')
     if (!isAnalysis(analysis)) throw new AppError('ResourceNotFoundError', 'Resource not found.')
+    if (analysis === 'extraction') return extract(context, request, reply, grant, fields())
     return send(reply, await answerOf(analysis, grant, fields, callerGone(reply)))
   }
 
@@ -74,6 +79,21 @@ export function registerAdHocRoutes(app: FastifyInstance, context: QueryContext)
     { config: { doc: AD_HOC_DOCS.post } },
     async (request, reply) => handle(request, reply, () => bodyFields(request)),
   )
+}
+
+/** Events now, or a job that makes a file of them. */
+async function extract(
+  context: QueryContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  grant: Grant,
+  fields: Fields,
+): Promise<FastifyReply> {
+  const delivery = parseDelivery(fields)
+  const query = parseQuery('extraction', fields)
+  if (!isExtraction(query)) throw new Error('not an extraction')
+  if (delivery.isBackground) return reply.send(await startExtraction(context, request, query, grant, delivery))
+  return answerExtraction(context, request, reply, query, grant, delivery)
 }
 
 const send = (reply: FastifyReply, answer: Answer): FastifyReply =>

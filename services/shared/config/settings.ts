@@ -162,6 +162,20 @@ const query = {
   TRIBUTARY_QUERY_RUNNING: int(24, 1, 1_024, 'Queries that run at once in a process; others wait their turn.'),
   TRIBUTARY_QUERY_PER_PROJECT: int(24, 1, 1_024, 'Queries of one project, running and waiting; beyond it, 429.'),
   TRIBUTARY_QUERY_WAIT_MS: int(10_000, 1, 600_000, 'How long a query waits its turn before it is refused with 429.'),
+  TRIBUTARY_QUERY_CACHE_BYTES: int(64 * MIB, MIB, 1e12, 'Memory for results that queries with `max_age` may reuse.'),
+  TRIBUTARY_EXTRACTION_SCAN: int(1_000_000, 1, 1e12, 'Most events that an extraction in an answer may go through.'),
+  TRIBUTARY_EXTRACTION_EVENTS: int(100_000, 1, 100_000_000, 'Most events of an extraction in an answer.'),
+  TRIBUTARY_EXTRACTION_JOB_EVENTS: int(10_000_000, 1, 1e9, 'Most events of an extraction to a file.'),
+  TRIBUTARY_EXTRACTION_JOB_BYTES: int(2_000_000_000, MIB, 1e15, 'Its most bytes.'),
+  TRIBUTARY_EXTRACTION_JOB_SECONDS: int(3_600, 1, 86_400, 'Its longest time.'),
+  TRIBUTARY_EXTRACTION_JOBS: int(2, 1, 64, 'Extractions to files that run at once in a process; others wait.'),
+  TRIBUTARY_EXTRACTION_FILES_BYTES: int(
+    20_000_000_000,
+    MIB,
+    1e15,
+    'Most bytes of all these files; the oldest go first.',
+  ),
+  TRIBUTARY_EXTRACTION_LINK_DAYS: int(30, 1, 3_650, 'Days that a file is kept and its link is good.'),
 }
 
 export interface SettingsGroup {

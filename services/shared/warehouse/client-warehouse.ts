@@ -22,6 +22,9 @@ export interface ClientWarehouseOptions {
 /** The server stops a read at its limit itself; this is for an answer that never comes. */
 const ANSWER_SLACK_MS = 5_000
 
+/** The engine hands over a block at a time, so a block is what a stream holds in memory. */
+const STREAMED_BLOCK_ROWS = '8192'
+
 /** The port over `@clickhouse/client`, whose connection is HTTP's or the one to the engine in this process. */
 export class ClientWarehouse implements Warehouse {
   readonly kind: Warehouse['kind']
@@ -98,13 +101,20 @@ export class ClientWarehouse implements Warehouse {
       const answer = await this.#client.exec({
         query: `${request.sql}\nFORMAT ${request.format}`,
         ...this.#arguments(request, signal),
-        clickhouse_settings: { ...readSettings(request.limits), http_write_exception_in_output_format: 0 },
+        clickhouse_settings: {
+          ...readSettings(request.limits),
+          http_write_exception_in_output_format: 0,
+          max_block_size: STREAMED_BLOCK_ROWS,
+        },
       })
       const tag = answer.response_headers[EXCEPTION_TAG_HEADER_NAME]
       const rows = answered(answer.stream, typeof tag === 'string' ? tag : undefined, request, done)
       const first = await rows.next() // an error before the first byte is an answer, not a broken stream
       if (first.done === true) return Readable.from([])
-      return Readable.from(prefixed(first.value, rows), { objectMode: false })
+      const stream = Readable.from(prefixed(first.value, rows), { objectMode: false })
+      // A stream that nobody began to read has nothing that would end the answer behind it.
+      stream.once('close', () => void rows.return(undefined).catch(() => undefined))
+      return stream
     } catch (error) {
       done()
       request.signal.throwIfAborted()
