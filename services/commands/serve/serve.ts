@@ -4,9 +4,11 @@ import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
 import { registerIngest } from '../../ingest/register.ts'
 import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
-import { runLoader } from '../../loader/worker.ts'
+import { LOADER_GROUP, runLoader } from '../../loader/worker.ts'
 import { folderFiles } from '../../query/extraction/folder-files.ts'
+import { runDeletions } from '../../query/deletions/runner.ts'
 import { registerQuery } from '../../query/register.ts'
+import { followDeletions } from '../../shared/deletions/follow.ts'
 import type { Config } from '../../shared/config.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
@@ -75,7 +77,11 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
   const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
   if (has('loader') && warehouse !== undefined) {
-    startLoader(life, { log, warehouse, logger, registry: metrics, settings: { ...LOADER_DEFAULTS, ...config.loader } })
+    const { deletions, failed, close } = await followDeletions(log, life.signal)
+    opened.defer(close)
+    life.background('deletions of the loader', untilFailed(failed, life.signal))
+    const settings = { ...LOADER_DEFAULTS, ...config.loader }
+    startLoader(life, { log, warehouse, logger, registry: metrics, settings, deletions })
   }
 
   const app = buildServer({
@@ -108,7 +114,10 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     }
     if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
     if (has('query') && warehouse !== undefined) {
-      const deps = { warehouse, authenticator: registry, metrics, logger, settings: config.query, now: Date.now }
+      const deps = { warehouse, authenticator: registry, definitions: registry.definitions, metrics, logger, settings: config.query, now: Date.now }
+      const { definitions } = registry
+      const runner = { log, loaderGroup: LOADER_GROUP, warehouse, definitions, metrics, logger, now: Date.now }
+      startInBackground(life, 'deletions', (signal) => runDeletions(runner, signal))
       const extractions = organization && {
         files: folderFiles(join(config.dataDir, 'extractions')),
         isSole: config.warehouse.kind === 'chdb',
@@ -162,9 +171,13 @@ function untilFailed(failed: AbortSignal, stop: AbortSignal): Promise<void> {
 }
 
 function startLoader(life: Life, deps: Parameters<typeof runLoader>[0]): void {
+  startInBackground(life, 'loader', (signal) => runLoader(deps, signal))
+}
+
+function startInBackground(life: Life, name: string, run: (signal: AbortSignal) => Promise<void>): void {
   const stop = new AbortController()
-  const done = runLoader(deps, stop.signal)
-  life.background('loader', done)
+  const done = run(stop.signal)
+  life.background(name, done)
   life.opened.defer(async () => {
     stop.abort()
     await done.catch(() => {}) // its failure was already told in the background

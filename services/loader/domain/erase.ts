@@ -1,6 +1,7 @@
 import type { Deletion } from '../../shared/deletions/model.ts'
 import type { LoggedEvent } from '../../shared/events/event.ts'
-import { compileMatcher } from '../../shared/filters/evaluate.ts'
+import { compileMatcher, type FilteredEvent, type Matcher } from './matches.ts'
+import { withoutProperty } from './without-property.ts'
 
 /** The deletions of a collection, oldest first. */
 export interface KnownDeletions {
@@ -8,6 +9,8 @@ export interface KnownDeletions {
   readonly isEmpty: boolean
   of(projectId: string, collection: string): readonly Deletion[]
 }
+
+export const NO_DELETIONS: KnownDeletions = { isEmpty: true, of: () => [] }
 
 /** An event as it may be stored: itself, without the properties that were deleted, or null when it was deleted whole. */
 export type Erase = (event: LoggedEvent) => LoggedEvent | null
@@ -29,8 +32,12 @@ export function createErase(known: KnownDeletions): Erase {
     let current = event
     for (const deletion of deletions) {
       if (event.createdAtMs > deletion.atMs) continue
-      if (deletion.what === 'property') current = withoutProperty(current, deletion.segments)
-      else if (isIn(current, deletion.timeframe) && (deletion.filters.length === 0 || matcherOf(deletion)(parsed(current)))) {
+      if (deletion.what === 'property') {
+        const properties = withoutProperty(current.properties, deletion.segments)
+        if (properties !== current.properties) current = { ...current, properties }
+        continue
+      }
+      if (isIn(current, deletion.timeframe) && (deletion.filters.length === 0 || matcherOf(deletion)(parsed(current)))) {
         return null
       }
     }
@@ -38,7 +45,20 @@ export function createErase(known: KnownDeletions): Erase {
   }
 }
 
-type Matcher = ReturnType<typeof compileMatcher>
-
 const isIn = (event: LoggedEvent, timeframe: Deletion['timeframe']): boolean =>
   timeframe === null || (event.timestampMs >= timeframe.startMs && event.timestampMs < timeframe.endMs)
+
+function parsed(event: LoggedEvent): FilteredEvent {
+  const { timestampMs, createdAtMs, properties } = event
+  const hex = event.id.toString('hex')
+  const id = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return { timestampMs, createdAtMs, id, properties: parsedJson(properties) }
+}
+
+function parsedJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString('utf8'))
+  } catch {
+    return undefined // the warehouse will refuse it, with its reason
+  }
+}

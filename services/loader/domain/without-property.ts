@@ -1,6 +1,6 @@
 /** Kept as it was written, so that no digit of it is lost. */
-const keepNumbers = (_name: string, value: unknown, context: { readonly source?: string }): unknown =>
-  typeof value === 'number' && context.source !== undefined ? JSON.rawJSON(context.source) : value
+const keepNumbers = (_name: string, value: unknown, context?: { readonly source?: string }): unknown =>
+  typeof value === 'number' && context?.source !== undefined ? JSON.rawJSON(context.source) : value
 
 type JsonObject = Record<string, unknown>
 
