@@ -1,5 +1,7 @@
+import { RE2JS } from 're2js'
 import { AppError } from '../../shared/errors.ts'
 import type { DeletionRecord } from '../../shared/deletions/model.ts'
+import { walkFilters } from '../../shared/filters/filter.ts'
 import { parseFilters } from '../../shared/filters/parse.ts'
 import { parseProperty } from '../../shared/filters/property.ts'
 import { decodeParameters } from '../language/parameters.ts'
@@ -32,7 +34,7 @@ export function parseDeletion(parameters: URLSearchParams, body: unknown, nowMs:
     if (value === null || value === '') throw wrong(name, 'is empty')
   }
   const zone = parseZone(timezone)
-  parseFilters(filters)
+  for (const filter of walkFilters(parseFilters(filters))) if (filter.kind === 'matches') checkPattern(filter.pattern)
   const stretch = timeframe === undefined ? null : resolveTimeframe(parseTimeframe(timeframe), zone, nowMs)
   const kept = filters === undefined ? [] : (filters as readonly unknown[])
   return {
@@ -53,6 +55,15 @@ export function parsePropertyDeletion(name: string): DeletionScope {
     throw new AppError('InvalidPropertyNameError', `property must be at most ${DEPTH_MAX} names deep to be deleted.`)
   }
   return { what: 'property', filters: [], timeframe: null, property: name }
+}
+
+/** The loader reads patterns with another engine than the warehouse; it must know this one too. */
+function checkPattern(pattern: string): void {
+  try {
+    RE2JS.compile(pattern)
+  } catch (error) {
+    throw new AppError('InvalidFilterError', 'A filter’s regex is not a valid RE2 pattern.', { cause: error })
+  }
 }
 
 /** The API has always taken the scope from the address; a caller who put it in the body would lose the whole collection. */

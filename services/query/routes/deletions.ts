@@ -45,7 +45,7 @@ export function registerDeletionRoutes(app: FastifyInstance, context: QueryConte
       })
     }
     const matched = await context.inTurn('delete', grant, callerGone(reply), async () =>
-      countConcerned(context, grant, collection, scope, callerGone(reply)),
+      countConcerned(context, grant, collection, { ...scope, atMs }, callerGone(reply)),
     )
     const max = scope.filters.length > 0 ? settings.deletedWithFiltersMax : settings.deletedMax
     if (max > 0 && matched > max) {
