@@ -4,6 +4,9 @@ import type { Column } from './columns.ts'
  * How a Dynamic's value is taken apart. JSON has one kind of number and ClickHouse three, and an array's type depends on
  * what is in it, so every question about "a number" or "an element" looks at all of them. Each expression here is a plain
  * Bool or Nullable of its type; none throws, whatever stands in the row.
+ *
+ * The kinds that most values are of come first, in an `if`: ClickHouse works out its other branch for the rows that need
+ * it, so that a property which is always a text costs what a String costs.
  */
 const INTEGERS = ['Int64', 'UInt64'] as const
 const NUMBERS = ['Int64', 'Float64', 'UInt64'] as const
@@ -17,8 +20,10 @@ export function numberOf(column: Column): string {
   return column.kind === 'text' ? "CAST(NULL, 'Nullable(Float64)')" : dynamicNumber(column.value)
 }
 
-const dynamicNumber = (dynamic: string): string =>
-  `coalesce(toFloat64(${element(dynamic, 'Int64')}), ${element(dynamic, 'Float64')}, toFloat64(${element(dynamic, 'UInt64')}))`
+const dynamicNumber = (dynamic: string): string => {
+  const [integer, float, large] = [element(dynamic, 'Int64'), element(dynamic, 'Float64'), element(dynamic, 'UInt64')]
+  return `if(isNotNull(${integer}), toFloat64(${integer}), if(isNotNull(${float}), ${float}, toFloat64(${large})))`
+}
 
 /** Nullable(String), or String. */
 export const textOf = (column: Column): string =>
@@ -30,29 +35,52 @@ export const isPresent = (column: Column): string =>
 /** True when the value itself, or any element of an array, passes `test`, a SQL condition over a value of the type. */
 export function anyText(column: Column, test: (text: string) => string): string {
   if (column.kind === 'text') return `(${test(column.value)})`
-  return anyOf([
-    isTrue(test(element(column.value, 'String'))),
-    someElement(arrayOf(column.value, 'String'), (x) => test(x)),
-    someElement(mixedArray(column.value), (x) => test(element(x, 'String'))),
-  ])
+  const text = element(column.value, 'String')
+  return whenOf(
+    column.value,
+    [[text, test(text)]],
+    [
+      someElement(arrayOf(column.value, 'String'), (x) => test(x)),
+      someElement(mixedArray(column.value), (x) => test(element(x, 'String'))),
+    ],
+  )
 }
 
 export function anyNumber(column: Column, test: (number: string) => string): string {
   if (column.kind === 'text') return 'false'
-  return anyOf([
-    ...NUMBERS.map((type) => isTrue(test(element(column.value, type)))),
-    ...NUMBERS.map((type) => someElement(arrayOf(column.value, type), (x) => test(x))),
-    someElement(mixedArray(column.value), (x) => test(dynamicNumber(x))),
-  ])
+  const scalars = NUMBERS.map((type) => element(column.value, type))
+  return whenOf(
+    column.value,
+    scalars.map((number) => [number, test(number)]),
+    [
+      ...NUMBERS.map((type) => someElement(arrayOf(column.value, type), (x) => test(x))),
+      someElement(mixedArray(column.value), (x) => test(dynamicNumber(x))),
+    ],
+  )
 }
 
 export function anyBool(column: Column, test: (bool: string) => string): string {
   if (column.kind === 'text') return 'false'
-  return anyOf([
-    isTrue(test(element(column.value, 'Bool'))),
-    someElement(arrayOf(column.value, 'Bool'), (x) => test(x)),
-    someElement(mixedArray(column.value), (x) => test(element(x, 'Bool'))),
-  ])
+  const bool = element(column.value, 'Bool')
+  return whenOf(
+    column.value,
+    [[bool, test(bool)]],
+    [
+      someElement(arrayOf(column.value, 'Bool'), (x) => test(x)),
+      someElement(mixedArray(column.value), (x) => test(element(x, 'Bool'))),
+    ],
+  )
+}
+
+/** Of values that are scalars of these kinds their tests, of others whether any of `lists` is true. */
+function whenOf(
+  dynamic: string,
+  scalars: readonly (readonly [value: string, test: string])[],
+  lists: readonly string[],
+): string {
+  const otherwise = `isNotNull(${dynamic}) AND ${anyOf(lists)}`
+  const condition = scalars.reduceRight((rest, [value, test]) => `if(isNotNull(${value}), ${test}, ${rest})`, otherwise)
+  return isTrue(condition)
 }
 
 /** SQL's unknown becomes false, so that NOT means the complement. */
@@ -78,7 +106,9 @@ export function keysOf(column: Column): string {
     presentMapped(arrayOf(d, 'Bool'), (x) => `toString(${x})`),
     `arrayFilter(x -> x != '', arrayMap(x -> ${scalarKey('x')}, ${mixedArray(d)}))`,
   ]
-  return `if(${scalar} != '', [${scalar}], arrayDistinct(arrayConcat(${elements.join(', ')})))`
+  const text = element(d, 'String')
+  const other = `if(${scalar} != '', [${scalar}], arrayDistinct(arrayConcat(${elements.join(', ')})))`
+  return `if(isNotNull(${text}), [concat('"', assumeNotNull(${text}))], if(isNull(${d}), emptyArrayString(), ${other}))`
 }
 
 /** String: the key of a value that is no array, '' for all else. */
