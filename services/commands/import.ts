@@ -69,6 +69,7 @@ export function importCommand(): Command {
       'after',
       `
 The time of an event is its keen.timestamp; without one, the time of its arrival.
+Events that were extracted before are taken as they are: their keen.id and keen.created_at are given anew.
 Stopped or killed, the same command goes on where it was, and no event is stored twice.
 
 Exit codes: 0 every line is stored; 2 done, but some lines were refused (see the errors file);

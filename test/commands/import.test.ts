@@ -145,6 +145,28 @@ test('with nobody there, it stops after its patience and says how to go on', asy
   expect(said).toContain('The same command goes on from here.')
 })
 
+test('events that were extracted lose their id and time of arrival, and nothing else, not a digit', async () => {
+  const file = join(folder, 'events.jsonl')
+  const keen =
+    '"keen":{"timestamp":"2020-01-01T00:00:00.000Z","created_at":"2020-01-02T00:00:00.000Z","id":"5f0000000000000000000001"}'
+  await writeFile(
+    file,
+    `{"id":7,"big":9223372036854775807,${keen}}\n{"created_at":"mine","keen":{"timestamp":"2020"}}\n`,
+  )
+  const bodies: string[] = []
+  await using server = await startRecordingServer(({ sent }) => {
+    bodies.push(sent)
+    return undefined
+  })
+  expect(await run(server.url, file)).toMatchObject({ code: 0 })
+  expect(bodies.join()).toContain('"big":9223372036854775807,')
+  expect(server.events()).toMatchObject([
+    { id: 7, keen: { timestamp: '2020-01-01T00:00:00.000Z' } },
+    { created_at: 'mine', keen: { timestamp: '2020' } },
+  ])
+  expect(bodies.join()).not.toContain('5f0000000000000000000001')
+})
+
 test('a property becomes the event’s time; another file under the same state is refused', async () => {
   const file = join(folder, 'events.jsonl')
   await writeFile(file, '{"n":0,"at":1000000000}\n{"n":1,"at":"2001-01-01T00:00:00Z"}\n{"n":2}\n')

@@ -1,3 +1,5 @@
+import { parseExactly } from '../../ingest/domain/exact-json.ts'
+
 /** An event as it is sent: JSON text, with the line (or row) that it came from. */
 export interface Entry {
   readonly line: number
@@ -77,8 +79,23 @@ export function prepareLine(text: string | undefined, timestampProperty: string 
   if (typeof event !== 'object' || event === null || Array.isArray(event)) {
     return { refused: { name: 'InvalidEventError', description: 'The line is not a JSON object.' } }
   }
-  if (timestampProperty === undefined) return { json: text }
-  return lift(event as Record<string, unknown>, timestampProperty)
+  const isExported = /"(?:id|created_at)"/.test(text) && hasGivenNames(event as Record<string, unknown>)
+  if (timestampProperty === undefined && !isExported) return { json: text }
+  // Written again, so with all its digits.
+  const exact = parseExactly(text) as Record<string, unknown>
+  const own = isExported ? withoutGivenNames(exact) : exact
+  return timestampProperty === undefined ? { json: JSON.stringify(own) } : lift(own, timestampProperty)
+}
+
+/** What the service gives an event and refuses from a producer; events that were extracted from one have it. */
+const GIVEN = ['id', 'created_at'] as const
+
+const hasGivenNames = ({ keen }: Record<string, unknown>): boolean =>
+  typeof keen === 'object' && keen !== null && GIVEN.some((name) => name in keen)
+
+function withoutGivenNames({ keen, ...rest }: Record<string, unknown>): Record<string, unknown> {
+  const { id: _id, created_at: _createdAt, ...kept } = keen as Record<string, unknown>
+  return { ...rest, keen: kept }
 }
 
 function lift(event: Record<string, unknown>, property: string): Prepared {

@@ -15,16 +15,19 @@ export async function startRecordingServer(
   before: (request: {
     readonly number: number
     readonly name: string
+    /** Of the body, as it was sent. */
+    readonly sent: string
   }) => Reply | 'drop-after-storing' | undefined = () => undefined,
 ) {
   const stored = new Map<string, unknown[]>()
   let requests = 0
   const server = createServer((request, response) => {
     void (async () => {
-      const body = JSON.parse(await text(request)) as Record<string, Record<string, unknown>[]>
+      const sent = await text(request)
+      const body = JSON.parse(sent) as Record<string, Record<string, unknown>[]>
       const name = String(request.headers['idempotency-key'])
       requests += 1
-      const instead = before({ number: requests, name })
+      const instead = before({ number: requests, name, sent })
       if (instead !== undefined && instead !== 'drop-after-storing') {
         response.writeHead(instead.status).end(JSON.stringify(instead.body))
         return

@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { openLmdbLog, type LmdbLog } from '../../../services/shared/log/lmdb/open.ts'
 import { SHARES, topicSpecs } from '../../../services/shared/log/topics.ts'
 import { AppError } from '../../../services/shared/errors.ts'
-import { runShares, type Share, shareOf } from '../../../services/shared/work/shares.ts'
+import { runShares, shareOf } from '../../../services/shared/work/shares.ts'
 
 const TOPICS = topicSpecs({ eventPartitions: 1, retentionMs: 3_600_000, retentionBytes: 1 << 30 })
 
@@ -23,46 +23,6 @@ async function withLogs(count: number, body: (logs: readonly LmdbLog[]) => Promi
     await rm(folder, { recursive: true })
   }
 }
-
-/** A process that holds shares; `held` is what it would act on. */
-function member(log: LmdbLog) {
-  const held = new Set<number>()
-  const stop = new AbortController()
-  const work = async (share: Share) => {
-    const { index, signal } = share
-    await share.confirm()
-    held.add(index)
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-    held.delete(index)
-  }
-  const done = runShares({ log, group: 'test.work', work, signal: stop.signal })
-  return { held, stop, done }
-}
-
-const all = Array.from({ length: SHARES }, (_, i) => i)
-const sorted = (...sets: readonly ReadonlySet<number>[]): number[] =>
-  sets.flatMap((set) => [...set]).toSorted((a, b) => a - b)
-
-test('every share is held, by one process, and goes to another one when that stops', async () => {
-  await withLogs(2, async ([first, second]) => {
-    if (first === undefined || second === undefined) throw new Error('two logs')
-    const a = member(first)
-    await vi.waitFor(() => expect(sorted(a.held)).toEqual(all), { timeout: 20_000 })
-    const b = member(second)
-    await vi.waitFor(
-      () => {
-        expect(sorted(a.held, b.held)).toEqual(all)
-        expect(b.held.size).toBeGreaterThan(0)
-      },
-      { timeout: 20_000 },
-    )
-    a.stop.abort()
-    await a.done
-    await vi.waitFor(() => expect(sorted(b.held)).toEqual(all), { timeout: 20_000 })
-    b.stop.abort()
-    await b.done
-  })
-})
 
 test('work that meets a log that is away is done again; work that fails for its own reason ends everything', async () => {
   await withLogs(1, async ([log]) => {
