@@ -36,7 +36,10 @@ export class LoaderMetrics {
     this.read = counter('loader_events_read_total', 'Records read from the log.')
     this.stored = counter('loader_events_stored_total', 'Events stored in the warehouse and committed.')
     this.repeated = counter('loader_events_repeated_total', 'Repeats of stored events, dropped and committed.')
-    this.erased = counter('loader_events_erased_total', 'Events that were deleted before they were stored, dropped and committed.')
+    this.erased = counter(
+      'loader_events_erased_total',
+      'Events that were deleted before they were stored, dropped and committed.',
+    )
     this.deadLettered = new Counter({
       name: 'loader_events_dead_lettered_total',
       help: 'Records that could not be used, kept in the dead-letter topic and committed.',
@@ -89,12 +92,7 @@ export class LoaderMetrics {
   }
 
   /** Counts the end of a batch. Call it once its commit is definite. */
-  finished(outcome: {
-    stored: number
-    repeated: number
-    erased: number
-    dead: ReadonlyMap<DeadReason, number>
-  }): void {
+  finished(outcome: { stored: number; repeated: number; erased: number; dead: ReadonlyMap<DeadReason, number> }): void {
     this.stored.inc(outcome.stored)
     this.repeated.inc(outcome.repeated)
     this.erased.inc(outcome.erased)

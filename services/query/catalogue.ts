@@ -146,12 +146,7 @@ function isThere(grant: Grant, { collection, path, lastSeenMs }: Row): boolean {
   })
 }
 
-function entryOf(
-  grant: Grant,
-  name: string,
-  rows: readonly Row[],
-  propertiesMax: number,
-): CatalogueEntry | undefined {
+function entryOf(grant: Grant, name: string, rows: readonly Row[], propertiesMax: number): CatalogueEntry | undefined {
   const there = rows.filter((row) => isThere(grant, row))
   if (there.length === 0) return undefined
   const byPath = Map.groupBy(

@@ -97,12 +97,12 @@ test('what is deleted while events flow is gone at once, and does not come back 
   await eventually('they are loaded', async () => (await count('people')) === 3 && (await count('doomed')) === 2)
 
   // Events flow all the while; those that were acknowledged before the delete go, also when they are not loaded yet.
-  let isFlowing = true
+  const stopped = new AbortController()
   const flow = (async () => {
-    while (isFlowing) await send({ flowing: [{ phase: 'before' }], kept: [{ a: 2 }] })
+    while (!stopped.signal.aborted) await send({ flowing: [{ phase: 'before' }], kept: [{ a: 2 }] })
   })()
   await eventually('some flow', async () => ((await count('flowing')) as number) > 5)
-  isFlowing = false
+  stopped.abort()
   await flow
   await send({ flowing: Array.from({ length: 500 }, () => ({ phase: 'before' })) })
   const kept = eventually('kept are loaded', async () => (await count('kept')) as number)
@@ -134,7 +134,7 @@ test('what is deleted while events flow is gone at once, and does not come back 
 
   const keptBefore = await kept
   await readAgain()
-  await eventually('the log is read again', async () => ((await count('kept')) as number) >= (keptBefore as number))
+  await eventually('the log is read again', async () => ((await count('kept')) as number) >= keptBefore)
   await eventually('later events are there again', async () => (await count('people')) === 3)
   expect(await whatIsThere()).toEqual(expected)
   const metrics = await service.metrics()

@@ -76,7 +76,10 @@ async function loadAll(target: Warehouse = warehouse, settings: Partial<LoaderSe
   const stop = new AbortController()
   const registry = new Registry()
   const all = { ...LOADER_DEFAULTS, batchAgeMs: 20, retryDelayMs: 5, retryDelayMaxMs: 20, ...settings }
-  const run = runLoader({ deletions: NO_DELETIONS, log, warehouse: target, registry, settings: all, logger: silent }, stop.signal)
+  const run = runLoader(
+    { deletions: NO_DELETIONS, log, warehouse: target, registry, settings: all, logger: silent },
+    stop.signal,
+  )
   while (!(await isCaughtUp())) await Promise.race([delay(20), run])
   stop.abort()
   await run

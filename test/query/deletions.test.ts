@@ -34,7 +34,12 @@ afterAll(async () => {
   await close()
 })
 
-const send = async (method: 'GET' | 'DELETE' | 'PUT' | 'HEAD' | 'POST', path: string, key = 'master', body?: unknown) => {
+const send = async (
+  method: 'GET' | 'DELETE' | 'PUT' | 'HEAD' | 'POST',
+  path: string,
+  key = 'master',
+  body?: unknown,
+) => {
   const answer = await api.app.inject({
     method,
     url: `/3.0/projects/${P}${path}`,
@@ -174,12 +179,22 @@ describe('deletes', () => {
   })
 
   test('a property: missing at once, and the events stay as they were but for it', async () => {
-    const event = { secret: { a: 1, b: [{ c: 2 }] }, at: '2026-01-02', mixed: [true, 1], n: 12_345_678_901_234, keep: { x: null } }
+    const event = {
+      secret: { a: 1, b: [{ c: 2 }] },
+      at: '2026-01-02',
+      mixed: [true, 1],
+      n: 12_345_678_901_234,
+      keep: { x: null },
+    }
     await fill('by_property', [event, { other: 1 }, { secret: 5 }])
     await fill('by_property', [{ secret: { a: 9 } }], NOW + 1)
     expect((await send('DELETE', '/events/by_property/properties/secret.a')).status).toBe(204)
     expect(await values('by_property', 'secret.a')).toEqual([9])
-    expect(await ask('count', 'by_property', { filters: [{ property_name: 'secret.a', operator: 'exists', property_value: true }] })).toBe(1)
+    expect(
+      await ask('count', 'by_property', {
+        filters: [{ property_name: 'secret.a', operator: 'exists', property_value: true }],
+      }),
+    ).toBe(1)
     expect(JSON.stringify(await ask('extraction', 'by_property'))).not.toContain('"a":1')
     expect(await ask('count', 'by_property')).toBe(4)
     const types = 'dynamicType(properties.at), dynamicType(properties.mixed), properties.n, properties.secret.a, body'
@@ -207,7 +222,10 @@ describe('deletes', () => {
   })
 
   test('deletions of one collection act in their order', async () => {
-    await fill('ordered', [{ who: 'ann', v: 1 }, { who: 'bob', v: 2 }])
+    await fill('ordered', [
+      { who: 'ann', v: 1 },
+      { who: 'bob', v: 2 },
+    ])
     expect((await send('DELETE', `/events/ordered?${filtered('who', 'eq', 'ann')}`)).status).toBe(204)
     expect((await send('DELETE', '/events/ordered/properties/who')).status).toBe(204)
     expect((await send('DELETE', `/events/ordered?${filtered('who', 'eq', 'bob')}`)).status).toBe(204)
@@ -251,7 +269,9 @@ describe('deletes', () => {
     for (const body of [{ filters: [] }, { timeframe: 'this_1_day' }, { timezone: 'UTC' }]) {
       expect((await send('DELETE', '/events/safe', 'master', body)).status).toBe(400)
     }
-    expect((await send('DELETE', `/events/safe?${filtered('a', 'eq', 2)}`, 'master', { timeframe: 'today' })).status).toBe(400)
+    expect(
+      (await send('DELETE', `/events/safe?${filtered('a', 'eq', 2)}`, 'master', { timeframe: 'today' })).status,
+    ).toBe(400)
     expect(of('safe')).toEqual([])
     expect(await ask('count', 'safe')).toBe(1)
   })

@@ -37,7 +37,12 @@ export async function wholeServer(): Promise<WholeServer> {
   const common = { authenticator: registry, metrics, logger, now: Date.now }
   registerIngest(app, { ...common, log, eventPartitions: 1, settings: INGEST_DEFAULTS })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
-  registerQuery(app, { ...common, definitions: registry.definitions, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS })
+  registerQuery(app, {
+    ...common,
+    definitions: registry.definitions,
+    warehouse: {} as Warehouse,
+    settings: DEFAULT_QUERY_SETTINGS,
+  })
   return {
     app,
     routes,

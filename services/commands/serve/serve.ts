@@ -26,6 +26,7 @@ import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { openLog } from '../open/log.ts'
 import { openWarehouse } from '../open/warehouse.ts'
 import type { Role } from '../serve.ts'
+import { collectionsOf } from './collections.ts'
 import { banner } from './banner.ts'
 import { listen } from './listen.ts'
 import { readinessChecks } from './readiness.ts'
@@ -77,9 +78,10 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
   const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
   if (has('loader') && warehouse !== undefined) {
-    const { deletions, failed, close } = await followDeletions(log, life.signal)
-    opened.defer(close)
-    life.background('deletions of the loader', untilFailed(failed, life.signal))
+    const followed = await followDeletions(log, life.signal)
+    const { deletions } = followed
+    opened.defer(async () => followed.close())
+    life.background('deletions of the loader', untilFailed(followed.failed, life.signal))
     const settings = { ...LOADER_DEFAULTS, ...config.loader }
     startLoader(life, { log, warehouse, logger, registry: metrics, settings, deletions })
   }
@@ -112,9 +114,21 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         logger,
       })
     }
-    if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+    if (has('admin')) {
+      const collections = collectionsOf(life, config, warehouse)
+      const deps = { registry, metrics, logger, settings: ADMIN_SETTINGS }
+      registerAdmin(app, { ...deps, ...(collections === undefined ? {} : { collections }) })
+    }
     if (has('query') && warehouse !== undefined) {
-      const deps = { warehouse, authenticator: registry, definitions: registry.definitions, metrics, logger, settings: config.query, now: Date.now }
+      const deps = {
+        warehouse,
+        authenticator: registry,
+        definitions: registry.definitions,
+        metrics,
+        logger,
+        settings: config.query,
+        now: Date.now,
+      }
       const { definitions } = registry
       const runner = { log, loaderGroup: LOADER_GROUP, warehouse, definitions, metrics, logger, now: Date.now }
       startInBackground(life, 'deletions', (signal) => runDeletions(runner, signal))

@@ -1,6 +1,6 @@
 import type { Deletion } from '../../shared/deletions/model.ts'
 import type { LoggedEvent } from '../../shared/events/event.ts'
-import { compileMatcher, type FilteredEvent, type Matcher } from './matches.ts'
+import { compileMatcher, type MatchedEvent, type Matcher, parseForMatching } from '../../shared/filters/evaluate.ts'
 import { withoutProperty } from './without-property.ts'
 
 /** The deletions of a collection, oldest first. */
@@ -22,7 +22,7 @@ export type Erase = (event: LoggedEvent) => LoggedEvent | null
 export function createErase(known: KnownDeletions): Erase {
   const matchers = new WeakMap<Deletion, Matcher>()
   const matcherOf = (deletion: Deletion): Matcher => {
-    const made = matchers.get(deletion) ?? compileMatcher(deletion.filters)
+    const made = matchers.get(deletion) ?? compiled(deletion)
     matchers.set(deletion, made)
     return made
   }
@@ -37,7 +37,10 @@ export function createErase(known: KnownDeletions): Erase {
         if (properties !== current.properties) current = { ...current, properties }
         continue
       }
-      if (isIn(current, deletion.timeframe) && (deletion.filters.length === 0 || matcherOf(deletion)(parsed(current)))) {
+      if (
+        isIn(current, deletion.timeframe) &&
+        (deletion.filters.length === 0 || matcherOf(deletion)(parsed(current)))
+      ) {
         return null
       }
     }
@@ -45,10 +48,19 @@ export function createErase(known: KnownDeletions): Erase {
   }
 }
 
+/** Filters were tried before the deletion was taken; one that fails now all the same must not stop the loader. */
+function compiled(deletion: Deletion): Matcher {
+  try {
+    return compileMatcher(deletion.filters)
+  } catch {
+    return () => false
+  }
+}
+
 const isIn = (event: LoggedEvent, timeframe: Deletion['timeframe']): boolean =>
   timeframe === null || (event.timestampMs >= timeframe.startMs && event.timestampMs < timeframe.endMs)
 
-function parsed(event: LoggedEvent): FilteredEvent {
+function parsed(event: LoggedEvent): MatchedEvent {
   const { timestampMs, createdAtMs, properties } = event
   const hex = event.id.toString('hex')
   const id = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
@@ -57,7 +69,7 @@ function parsed(event: LoggedEvent): FilteredEvent {
 
 function parsedJson(text: Buffer): unknown {
   try {
-    return JSON.parse(text.toString('utf8'))
+    return parseForMatching(text.toString('utf8'))
   } catch {
     return undefined // the warehouse will refuse it, with its reason
   }

@@ -66,8 +66,11 @@ export function registerDeletionRoutes(app: FastifyInstance, context: QueryConte
     return reply.code(204).header('location', urlOf(projectId, name)).send()
   }
 
-  app.delete('/3.0/projects/:projectId/events/:collection', { config: { doc: DELETION_DOCS.events } }, async (request, reply) =>
-    accept(request, reply, () => parseDeletion(parametersOf(request.url), parsedBody(request), now())),
+  app.delete(
+    '/3.0/projects/:projectId/events/:collection',
+    { config: { doc: DELETION_DOCS.events } },
+    async (request, reply) =>
+      accept(request, reply, () => parseDeletion(parametersOf(request.url), parsedBody(request), now())),
   )
   app.delete<{ Params: { readonly property: string } }>(
     '/3.0/projects/:projectId/events/:collection/properties/:property',

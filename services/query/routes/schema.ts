@@ -38,7 +38,11 @@ export function registerSchemaRoutes(app: FastifyInstance, context: QueryContext
     },
   )
 
-  const entryOf = async (request: Parameters<QueryContext['authorize']>[0], params: CollectionParams, signal: AbortSignal) => {
+  const entryOf = async (
+    request: Parameters<QueryContext['authorize']>[0],
+    params: CollectionParams,
+    signal: AbortSignal,
+  ) => {
     const grant = context.authorize(request, params.projectId, 'schema')
     const entry = await catalogue.entry(grant, params.collection, signal)
     if (entry === undefined) throw new AppError('ResourceNotFoundError', 'Resource not found: the collection.')

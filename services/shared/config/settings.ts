@@ -162,7 +162,12 @@ const query = {
   TRIBUTARY_QUERY_RUNNING: int(24, 1, 1_024, 'Queries that run at once in a process; others wait their turn.'),
   TRIBUTARY_QUERY_PER_PROJECT: int(24, 1, 1_024, 'Queries of one project, running and waiting; beyond it, 429.'),
   TRIBUTARY_SCHEMA_PROPERTIES: int(1_000, 1, 10_000, 'Most properties that are listed of a collection.'),
-  TRIBUTARY_DELETE_FILTERED_EVENTS: int(0, 0, 1e15, 'Most events that a DELETE with filters may concern; 0: any number.'),
+  TRIBUTARY_DELETE_FILTERED_EVENTS: int(
+    0,
+    0,
+    1e15,
+    'Most events that a DELETE with filters may concern; 0: any number.',
+  ),
   TRIBUTARY_DELETE_EVENTS: int(0, 0, 1e15, 'Most events that a DELETE without filters may concern; 0: any number.'),
   TRIBUTARY_QUERY_WAIT_MS: int(10_000, 1, 600_000, 'How long a query waits its turn before it is refused with 429.'),
   TRIBUTARY_QUERY_CACHE_BYTES: int(64 * MIB, MIB, 1e12, 'Memory for results that queries with `max_age` may reuse.'),

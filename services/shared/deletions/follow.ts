@@ -25,7 +25,8 @@ export async function followDeletions(log: Pick<EventLog, 'follow'>, signal: Abo
     (record) => {
       const change = decodeDefinitionRecord(record)
       if (change?.kind === 'definition' && change.definition.kind === 'deletion') table.set(change.definition)
-      if (change?.kind === 'no definition' && change.of === 'deletion') table.remove(change.of, change.projectId, change.name)
+      if (change?.kind === 'no definition' && change.of === 'deletion')
+        table.remove(change.of, change.projectId, change.name)
     },
     signal,
   )

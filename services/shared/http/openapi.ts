@@ -84,8 +84,11 @@ export function describeApi(routes: readonly DescribedRoute[], version: string):
 
 /** Two routes at one address and method, told apart by what the request carries, are one operation for a reader. */
 function bothOf(one: Json, other: Json): Json {
-  const list = (operation: Json, name: string): readonly Json[] => (operation[name] as readonly Json[] | undefined) ?? []
-  const named = [...list(one, 'parameters'), ...list(other, 'parameters')].map((each) => [String(each['name']), each] as const)
+  const list = (operation: Json, name: string): readonly Json[] =>
+    (operation[name] as readonly Json[] | undefined) ?? []
+  const named = [...list(one, 'parameters'), ...list(other, 'parameters')].map(
+    (each) => [String(each['name']), each] as const,
+  )
   const ok = (operation: Json): Json => (operation['responses'] as Readonly<Record<string, Json>>)['200'] ?? {}
   const content = { ...(ok(other)['content'] as Json), ...(ok(one)['content'] as Json) }
   return {
@@ -93,7 +96,10 @@ function bothOf(one: Json, other: Json): Json {
     tags: [...list(one, 'tags'), ...list(other, 'tags')],
     summary: `${String(one['summary'])}; or: ${String(other['summary'])}`,
     description: `${String(one['description'])}\n\nOr: ${String(other['description'])}`,
-    parameters: [...new Map(named).values()].map((each) => ({ ...each, ...(each['in'] === 'query' && { required: false }) })),
+    parameters: [...new Map(named).values()].map((each) => ({
+      ...each,
+      ...(each['in'] === 'query' && { required: false }),
+    })),
     responses: {
       ...(other['responses'] as Json),
       ...(one['responses'] as Json),

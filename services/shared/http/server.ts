@@ -93,7 +93,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     return503OnClosing: false,
     requestTimeout: options.requestTimeoutMs ?? 120_000,
     keepAliveTimeout: 65_000,
-    routerOptions: { maxParamLength: headerBytesMax, ignoreTrailingSlash: true, constraints: { event: eventConstraint } },
+    routerOptions: {
+      maxParamLength: headerBytesMax,
+      ignoreTrailingSlash: true,
+      constraints: { event: eventConstraint },
+    },
     http: {
       maxHeaderSize: headerBytesMax,
       headersTimeout: options.headersTimeoutMs ?? 15_000,

@@ -149,7 +149,10 @@ export function decodeRecord(record: { key: Buffer | null; value: Buffer | null 
 }
 
 /** The same of records about definitions alone, which need no seal; undefined for any other. Never throws. */
-export function decodeDefinitionRecord(record: { key: Buffer | null; value: Buffer | null }): DefinitionChange | undefined {
+export function decodeDefinitionRecord(record: {
+  key: Buffer | null
+  value: Buffer | null
+}): DefinitionChange | undefined {
   const [kind, first, second, ...more] = (record.key ?? Buffer.alloc(0)).toString('utf8').split('/')
   if (!isDefinitionKind(kind) || first === undefined || second === undefined || more.length > 0) return undefined
   return decodeDefinition(kind, first, second, record.value)
