@@ -308,7 +308,7 @@ const isDigit = (byte: number | undefined): boolean => byte !== undefined && byt
 function mayBePlaceholder(bytes: Buffer, from: number): boolean {
   const first = bytes[from]
   if (first === DOLLAR) return bytes[from + 1] === OPEN_OBJECT || bytes[from + 1] === BACKSLASH
-  return first === BACKSLASH && bytes[from + 1] === LETTER_U && bytes[from + 2] === ZERO && bytes[from + 3] === ZERO
+  return first === BACKSLASH && bytes[from + 1] === LETTER_U && bytes.toString('latin1', from + 2, from + 6) === '0024'
 }
 
 const isHexDigit = (byte: number | undefined): boolean =>
@@ -316,7 +316,7 @@ const isHexDigit = (byte: number | undefined): boolean =>
 
 /** `u` and four hexadecimal digits, of a whole character: those from d800 to dfff are halves, and may stand alone. */
 function isCharacterByNumber(bytes: Buffer, from: number): boolean {
-  if (bytes[from] !== 0x75) return false
+  if (bytes[from] !== LETTER_U) return false
   for (let i = from + 1; i <= from + 4; i += 1) if (!isHexDigit(bytes[i])) return false
   return ((bytes[from + 1] ?? 0) | 0x20) !== 0x64 || (bytes[from + 2] ?? 0) < 0x38
 }
