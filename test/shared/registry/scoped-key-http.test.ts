@@ -82,9 +82,9 @@ test('events written with a scoped key have the values of its filters, and may n
   const addon = { name: 'keen:url_parser', input: { url: 'url' }, output: 'customer' }
   const geo = { name: 'keen:ip_to_geo', input: { ip: 'customer.id', remove_ip_property: true }, output: 'geo' }
   expect(await record(key, { url: 'https://a.example', keen: { addons: [addon, geo] } })).toEqual([201, undefined])
-  const customers = (await ingest.taken()).map(({ body }) => JSON.stringify(body['customer'])).toSorted()
-  expect(customers).toEqual([expect.stringContaining('"domain":"a.example"'), '{"id":"c1","name":"Ada"}', '{"id":"c1"}'])
-  expect(customers[0]).toContain('"id":"c1"')
+  const customers = (await ingest.taken()).map(({ body }) => body['customer'] as { id: string; name?: string })
+  expect(customers.map(({ id }) => id)).toEqual(['c1', 'c1', 'c1'])
+  expect(customers.map(({ name }) => name).toSorted()).toEqual(['Ada', undefined, undefined])
   const read = make({ allowed_operations: ['read'], filters: [FILTER] })
   expect(await record(read, {})).toEqual([403, 'KeyNotAuthorizedError'])
 })
