@@ -84,7 +84,7 @@ test('events written with a scoped key have the values of its filters, and may n
   expect(await record(key, { url: 'https://a.example', keen: { addons: [addon, geo] } })).toEqual([201, undefined])
   const customers = (await ingest.taken()).map(({ body }) => body['customer'] as { id: string; name?: string })
   expect(customers.map(({ id }) => id)).toEqual(['c1', 'c1', 'c1'])
-  expect(customers.map(({ name }) => name).toSorted()).toEqual(['Ada', undefined, undefined])
+  expect(customers.filter(({ name }) => name === 'Ada')).toHaveLength(1)
   const read = make({ allowed_operations: ['read'], filters: [FILTER] })
   expect(await record(read, {})).toEqual([403, 'KeyNotAuthorizedError'])
 })
