@@ -4,6 +4,7 @@ import { bodyOf } from '../shared/http/body.ts'
 import { CARRIES_EVENT } from '../shared/http/event-address.ts'
 import { errorAnswer } from '../shared/http/error-answer.ts'
 import { queryValue } from '../shared/http/presented-key.ts'
+import type { ClientAddress } from '../shared/http/client-address.ts'
 import type { EventLog } from '../shared/log/port.ts'
 import type { Authenticator, Grant } from '../shared/registry/grant.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
@@ -11,6 +12,7 @@ import type { Registry } from '../shared/telemetry/metrics.ts'
 import { bulkAnswer, CREATED, JSON_TYPE, PIXEL } from './answers.ts'
 import { RECORD_DOCS } from './docs.ts'
 import { decodeData } from './domain/data-parameter.ts'
+import type { EnrichmentSources } from './domain/enrichment/addon.ts'
 import { createIngestMetrics } from './metrics.ts'
 import { type CollectionOutcome, Recorder } from './recorder.ts'
 import { allowedRedirect } from './redirect.ts'
@@ -30,6 +32,9 @@ export interface IngestDeps {
   readonly authenticator: Authenticator
   readonly metrics: Registry
   readonly settings: IngestSettings
+  readonly sources: EnrichmentSources
+  /** Told to events that ask for it. */
+  readonly clientAddress: ClientAddress
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly logger: Logger
@@ -49,7 +54,13 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     body: Buffer,
     collection: string | undefined,
   ): Promise<readonly CollectionOutcome[]> =>
-    recorder.record({ grant, body, collection, idempotencyKey: idempotencyKey(request) })
+    recorder.record({
+      grant,
+      body,
+      collection,
+      idempotencyKey: idempotencyKey(request),
+      visit: { address: () => deps.clientAddress(request.raw), userAgent: request.headers['user-agent'] },
+    })
   const recordOne = async (request: FastifyRequest, grant: Grant, body: Buffer): Promise<void> => {
     const [outcome] = await record(request, grant, body, parameter(request, 'collection'))
     const fault = outcome?.faults.get(0)
