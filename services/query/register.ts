@@ -15,7 +15,8 @@ export function registerQuery(app: FastifyInstance, deps: QueryDeps): void {
   registerDeletionRoutes(app, context)
   const { results } = context
   const stopTelling = tellOfDeletions(deps.definitions, [
-    { onDeleted: (projectId, collection) => results.forget(projectId, collection) },
+    // All of the project's: a funnel's result comes from several collections.
+    { onDeleted: (projectId) => results.forget(projectId) },
   ])
   app.addHook('onClose', (_app, done) => {
     stopTelling()
