@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../shared/errors.ts'
 import { bodyOf } from '../shared/http/body.ts'
+import { CARRIES_EVENT } from '../shared/http/event-address.ts'
 import { errorAnswer } from '../shared/http/error-answer.ts'
 import { queryValue } from '../shared/http/presented-key.ts'
 import type { ClientAddress } from '../shared/http/client-address.ts'
@@ -70,7 +71,6 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
   /** By the address alone: the answer is an image, a redirect, or JSON where the caller asks for it. */
   const recordByGet = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const data = queryValue(request, 'data')
-    // Without an event, this address is the collection's schema.
     if (data === undefined) throw new AppError('ResourceNotFoundError', 'Resource not found.')
     reply.header('cache-control', 'no-store')
     const redirect = queryValue(request, 'redirect')
@@ -135,7 +135,8 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     )
     scope.get(
       '/3.0/projects/:projectId/events/:collection',
-      { config: { ...frequent, doc: RECORD_DOCS.get } },
+      // Without an event, this address is the collection's schema, and somebody else's.
+      { config: { ...frequent, doc: RECORD_DOCS.get }, constraints: CARRIES_EVENT },
       recordByGet,
     )
   })

@@ -84,6 +84,9 @@ export interface Config {
     readonly perProjectMax: number
     readonly waitMs: number
     readonly cacheBytesMax: number
+    readonly catalogue: { readonly propertiesMax: number; readonly ageMs: number }
+    readonly deletedWithFiltersMax: number
+    readonly deletedMax: number
     readonly extraction: ExtractionConfig
   }
 }
@@ -150,6 +153,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       perProjectMax: e.TRIBUTARY_QUERY_PER_PROJECT,
       waitMs: e.TRIBUTARY_QUERY_WAIT_MS,
       cacheBytesMax: e.TRIBUTARY_QUERY_CACHE_BYTES,
+      catalogue: { propertiesMax: e.TRIBUTARY_SCHEMA_PROPERTIES, ageMs: 1_000 },
+      deletedWithFiltersMax: e.TRIBUTARY_DELETE_FILTERED_EVENTS,
+      deletedMax: e.TRIBUTARY_DELETE_EVENTS,
       extraction: extractionOf(e),
     },
   }

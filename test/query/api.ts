@@ -1,12 +1,14 @@
 import { AppError } from '../../services/shared/errors.ts'
 import { buildServer } from '../../services/shared/http/server.ts'
 import type { Authenticator, Grant } from '../../services/shared/registry/grant.ts'
+import type { Definitions } from '../../services/shared/registry/definitions.ts'
 import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import type { ExtractionPlace } from '../../services/query/context.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
+import { memoryDefinitions } from '../support/definitions.ts'
 import { WIDE_LIMITS } from './stored-events.ts'
 
 export const SETTINGS: QuerySettings = {
@@ -26,6 +28,7 @@ export function buildQueryApi(options: {
   readonly nowMs: number
   readonly settings?: QuerySettings
   readonly extractions?: ExtractionPlace
+  readonly definitions?: Definitions
   /** Instead of `nowMs`, for time that passes. */
   readonly now?: () => number
 }) {
@@ -48,6 +51,7 @@ export function buildQueryApi(options: {
   registerQuery(app, {
     warehouse: options.warehouse,
     authenticator,
+    definitions: options.definitions ?? memoryDefinitions(() => options.nowMs).definitions,
     metrics,
     logger,
     settings: options.settings ?? SETTINGS,

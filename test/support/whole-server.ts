@@ -46,7 +46,12 @@ export async function wholeServer(): Promise<WholeServer> {
     clientAddress: clientAddressBehind([]),
   })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
-  registerQuery(app, { ...common, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS })
+  registerQuery(app, {
+    ...common,
+    definitions: registry.definitions,
+    warehouse: {} as Warehouse,
+    settings: DEFAULT_QUERY_SETTINGS,
+  })
   return {
     app,
     routes,
