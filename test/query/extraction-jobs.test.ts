@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -301,4 +301,23 @@ test('no id leads out of the folder', async () => {
       expect((await api.get(`/3.0/projects/${P}/extractions/${id}${ending}`, 'READ')).statusCode).toBe(404)
     }
   }
+})
+
+test('a file is there whole or not at all', async () => {
+  const name = { projectId: P, id: '2'.repeat(32) }
+  await mkdir(join(folder, P))
+  const go = Promise.withResolvers<void>()
+  const text = async function* () {
+    yield 'x'.repeat(100_000)
+    await go.promise
+    yield 'y'
+  }
+  const written = files.write(name, text(), { gzip: false, signal: new AbortController().signal })
+  await expect.poll(async () => readdir(join(folder, P))).toHaveLength(1)
+  expect(await files.read(name)).toBeUndefined()
+  go.resolve()
+  expect(await written).toBe(100_001)
+  expect(await readdir(join(folder, P))).toEqual([`${name.id}.data`])
+  await files.remove(name)
+  expect(await readdir(join(folder, P))).toEqual([])
 })

@@ -165,12 +165,13 @@ describe('an extraction', () => {
     expect(script.body).not.toContain('\u2028')
     const argument = /^call\.me\((.*)\)$/s.exec(script.body)?.[1] ?? ''
     expect(JSON.parse(argument)).toEqual({ result: wanted })
-    const head = await api.app.inject({ method: 'HEAD', url })
-    expect([head.statusCode, head.body, head.headers['content-type']]).toEqual([
-      200,
-      '',
-      'application/json; charset=utf-8',
-    ])
+    // More often than the engine has sessions: what is begun for the head is ended.
+    for (let i = 0; i < 5; i++) {
+      const head = await api.app.inject({ method: 'HEAD', url })
+      expect([head.statusCode, head.body]).toEqual([200, ''])
+      expect(head.headers['content-type']).toBe('application/json; charset=utf-8')
+    }
+    expect((await api.app.inject(url)).statusCode).toBe(200)
   })
 })
 

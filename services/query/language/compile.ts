@@ -11,6 +11,7 @@ import { compileGroup, groupOfRowKey } from './group-by.ts'
 import { bucketEdges } from './interval.ts'
 import type { Shape } from './shape.ts'
 import { eventsSource } from './source.ts'
+import { keysOfRowKey, rowKeyOf } from './values.ts'
 import { resolveTimeframe, type Timeframe } from './timeframe.ts'
 import type { AggregateNode, ExtractionNode, Query } from './tree.ts'
 
@@ -48,6 +49,9 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
   const input = node.target === null ? undefined : aggregate.input?.(columns.columnOf(node.target))
   const inputs = [...keys.map((key) => `${key.sql} AS ${key.name}`), ...(input === undefined ? [] : [`${input} AS v`])]
   const where = compileFilters(query.filters, columns.columnOf, binder)
+  // All different values at once: rows that are alike are one before any list is taken apart.
+  const listed = node.kind === 'select_unique' && keys.length === 0 ? node.target : null
+  const rowKey = listed === null ? undefined : rowKeyOf(columns.columnOf(listed))
   const source = eventsSource(
     grant,
     { collection: query.collection, timeframe },
@@ -55,11 +59,18 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
     binder,
   )
   const names = keys.map((key) => key.name)
+  const found = [`FROM ${source}`, ...(where === 'true' ? [] : [`WHERE ${where}`])]
   const rows = [
     `FROM (`,
-    `SELECT ${inputs.length === 0 ? '1' : inputs.join(', ')}`,
-    `FROM ${source}`,
-    ...(where === 'true' ? [] : [`WHERE ${where}`]),
+    ...(rowKey === undefined
+      ? [`SELECT ${inputs.length === 0 ? '1' : inputs.join(', ')}`, ...found]
+      : [
+          `SELECT arrayFilter(x -> x != '', ${keysOfRowKey('k')}) AS v`,
+          'FROM (',
+          `SELECT DISTINCT ${rowKey} AS k`,
+          ...found,
+          ')',
+        ]),
     `)`,
     ...(names.length === 0 ? [] : [`GROUP BY ${names.join(', ')}`]),
   ]
