@@ -46,6 +46,8 @@ const { app } = buildQueryApi({
     ...DEFAULT_QUERY_SETTINGS,
     runningMax: 4,
     perProjectMax: 100,
+    // All are to be answered, however long that takes.
+    waitMs: 600_000,
     extraction: { ...DEFAULT_QUERY_SETTINGS.extraction, jobBytesMax: 8e9 },
   },
   extractions: { files: folderFiles(folder), isSole: true, secret: 'a secret of this benchmark' },
