@@ -81,7 +81,17 @@ export interface Config {
     readonly waitMs: number
     readonly cacheBytesMax: number
     readonly extraction: ExtractionConfig
+    readonly saved: SavedConfig
   }
+}
+
+/** See `services/query/settings.ts`. */
+interface SavedConfig {
+  readonly queriesMax: number
+  readonly refreshMinS: number
+  readonly refreshMaxS: number
+  readonly resultBytesMax: number
+  readonly refreshesMax: number
 }
 
 /** See `services/query/settings.ts`. */
@@ -145,7 +155,17 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       waitMs: e.TRIBUTARY_QUERY_WAIT_MS,
       cacheBytesMax: e.TRIBUTARY_QUERY_CACHE_BYTES,
       extraction: extractionOf(e),
+      saved: {
+        queriesMax: e.TRIBUTARY_SAVED_QUERIES,
+        refreshMinS: e.TRIBUTARY_CACHED_QUERY_REFRESH_MIN_S,
+        refreshMaxS: e.TRIBUTARY_CACHED_QUERY_REFRESH_MAX_S,
+        resultBytesMax: e.TRIBUTARY_CACHED_QUERY_RESULT_BYTES,
+        refreshesMax: e.TRIBUTARY_CACHED_QUERY_REFRESHES,
+      },
     },
+  }
+  if (e.TRIBUTARY_CACHED_QUERY_REFRESH_MAX_S < e.TRIBUTARY_CACHED_QUERY_REFRESH_MIN_S) {
+    problems.push('TRIBUTARY_CACHED_QUERY_REFRESH_MAX_S must be at least TRIBUTARY_CACHED_QUERY_REFRESH_MIN_S')
   }
   if (e.TRIBUTARY_INGEST_QUEUE_BYTES < e.TRIBUTARY_INGEST_BODY_BYTES) {
     problems.push('TRIBUTARY_INGEST_QUEUE_BYTES must be at least TRIBUTARY_INGEST_BODY_BYTES')

@@ -1,4 +1,3 @@
-import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Binder } from './bind.ts'
 import { createColumnList } from './columns.ts'
@@ -25,9 +24,8 @@ export function eventsSource(
     `timestamp >= fromUnixTimestamp64Milli(${binder.bind(storedMs(scope.timeframe.startMs), 'Int64')}, 'UTC')`,
     `timestamp < fromUnixTimestamp64Milli(${binder.bind(storedMs(scope.timeframe.endMs), 'Int64')}, 'UTC')`,
   ]
-  const filters = parseFilters(grant.options.queries?.filters, 'options.queries.filters')
   const keyColumns = createColumnList(binder, 'k')
-  if (filters.length > 0) conditions.push(compileFilters(filters, keyColumns.columnOf, binder))
+  if (grant.rowFilters.length > 0) conditions.push(compileFilters(grant.rowFilters, keyColumns.columnOf, binder))
   const selected = [...columns, ...keyColumns.selected()]
   return `(\n  SELECT ${selected.length === 0 ? '1' : selected.join(', ')}\n  FROM events\n  WHERE ${conditions.join('\n    AND ')}\n)`
 }

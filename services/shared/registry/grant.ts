@@ -1,3 +1,5 @@
+import type { Filter } from '../filters/filter.ts'
+import { parseFilters } from '../filters/parse.ts'
 import type { KeyKind, KeyOptions, Permission, ProjectKey } from './model.ts'
 
 declare const granted: unique symbol
@@ -14,6 +16,11 @@ export interface Grant {
   readonly kind: KeyKind
   readonly permitted: ReadonlySet<Permission>
   readonly options: KeyOptions
+  /**
+   * Which rows it sees: none of these filters may be false. Of an ad-hoc question, unless the grant was derived for something
+   * else. Reading it throws InvalidFilterError for a key whose filters this version does not understand: it sees nothing.
+   */
+  readonly rowFilters: readonly Filter[]
 }
 
 export const NO_OPTIONS: KeyOptions = {
@@ -41,13 +48,30 @@ const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permiss
 
 /** The grant of a key that has been checked to be the one presented, and active. */
 export function grantOf(key: ProjectKey): Grant {
+  const options = key.kind === 'access' ? key.options : NO_OPTIONS
+  let rowFilters: readonly Filter[] | undefined
   return {
     projectId: key.projectId,
     keyId: key.id,
     kind: key.kind,
     permitted: key.kind === 'access' ? new Set(key.permitted) : PERMITTED[key.kind],
-    options: key.kind === 'access' ? key.options : NO_OPTIONS,
+    options,
+    get rowFilters() {
+      rowFilters ??= parseFilters(options.queries?.filters, 'options.queries.filters')
+      return rowFilters
+    },
   } as Grant
+}
+
+/**
+ * The grant under which a key runs saved and cached queries. Their filters are those of `saved_queries`; where that group
+ * says nothing about filters, those of `queries`: a key that sees one customer's rows when it asks does not see all of them
+ * through a question that somebody else saved. Who wants that says `"saved_queries": {"filters": []}`. Filters restrict
+ * whether or not their group is permitted.
+ */
+export function grantForSavedQueries(grant: Grant): Grant {
+  const own = grant.options.saved_queries?.['filters'] ?? null
+  return own === null ? grant : { ...grant, rowFilters: parseFilters(own, 'options.saved_queries.filters') }
 }
 
 /** What services ask of the registry for every request; costs no I/O. */
