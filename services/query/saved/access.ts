@@ -53,5 +53,4 @@ function namesOf(value: unknown): readonly unknown[] | null {
 
 const adminOnly = (): AppError =>
   new AppError('AdminOnlyEndpointError', 'This resource needs the project’s master key.')
-const denied = (what: string): AppError =>
-  new AppError('KeyNotAuthorizedError', `This key does not permit ${what}.`)
+const denied = (what: string): AppError => new AppError('KeyNotAuthorizedError', `This key does not permit ${what}.`)

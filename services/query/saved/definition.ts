@@ -53,7 +53,10 @@ export function requireName(name: unknown, field: string): string {
  * The body of a PUT, which replaces all. What only the server says (`urls`, dates, `run_information`) may stand in it and
  * means nothing; null is the same as not there. Throws errors that name the field.
  */
-export function parseSavedQuery(body: Fields, settings: SavedSettings): Pick<SavedQuery, 'query' | 'refreshRateS' | 'metadata'> {
+export function parseSavedQuery(
+  body: Fields,
+  settings: SavedSettings,
+): Pick<SavedQuery, 'query' | 'refreshRateS' | 'metadata'> {
   const query = body['query'] ?? null
   if (query === null) throw new AppError('MissingRequiredRequestFieldError', 'query is required.')
   if (typeof query !== 'object' || Array.isArray(query)) {
@@ -64,7 +67,11 @@ export function parseSavedQuery(body: Fields, settings: SavedSettings): Pick<Sav
   const { analysisType } = parseQuestion(sent)
   const metadata = body['metadata'] ?? null
   requireSize(metadata, 'metadata', METADATA_BYTES_MAX)
-  return { query: completed(sent, analysisType), refreshRateS: parseRefreshRate(body['refresh_rate'], settings), metadata }
+  return {
+    query: completed(sent, analysisType),
+    refreshRateS: parseRefreshRate(body['refresh_rate'], settings),
+    metadata,
+  }
 }
 
 function completed(sent: Fields, analysisType: string): Fields {

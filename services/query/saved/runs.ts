@@ -145,20 +145,21 @@ FROM ${TABLE} WHERE project = {project:String}${name === null ? '' : ' AND name 
       const rows = await read(
         `SELECT project, name, version, countIf(status = '${GOOD}') > 0, maxIf(slot, status = '${GOOD}') AS good,
   argMaxIf(tuple(slot, attempt), ran_at, status != '${GOOD}') AS failed, failed.1, failed.2,
-  toUnixTimestamp64Milli(maxIf(ran_at, status != '${GOOD}'))
+  toUnixTimestamp64Milli(maxIf(ran_at, status != '${GOOD}')), toUnixTimestamp64Milli(maxIf(ran_at, status = '${GOOD}'))
 FROM ${TABLE} WHERE share = {share:UInt32} GROUP BY project, name, version`,
         { share },
         signal,
       )
       return new Map(
-        rows.map(([projectId, name, version, hasGood, good, _failed, failedSlot, attempt, failedAtMs]) => {
+        rows.map(([projectId, name, version, hasGood, good, _failed, failedSlot, attempt, failedAtMs, goodAtMs]) => {
           const slot = Number(hasGood) > 0 ? Number(good) : null
+          const freshAtMs = slot === null ? null : Number(goodAtMs)
           const hasFailed = Number(attempt) > 0 && Number(failedSlot) > (slot ?? -1)
           return [
             progressKey({ projectId: String(projectId), name: String(name), version: String(version) }),
             hasFailed
-              ? { slot, failures: Number(attempt), failedAtMs: Number(failedAtMs) }
-              : { ...NO_PROGRESS, slot },
+              ? { slot, failures: Number(attempt), failedAtMs: Number(failedAtMs), freshAtMs }
+              : { ...NO_PROGRESS, slot, freshAtMs },
           ]
         }),
       )

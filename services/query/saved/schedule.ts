@@ -12,9 +12,11 @@ export interface Progress {
   /** Failed runs since then, and the last one's end. */
   readonly failures: number
   readonly failedAtMs: number
+  /** When the newest result was made; null: there is none. */
+  readonly freshAtMs: number | null
 }
 
-export const NO_PROGRESS: Progress = { slot: null, failures: 0, failedAtMs: 0 }
+export const NO_PROGRESS: Progress = { slot: null, failures: 0, failedAtMs: 0, freshAtMs: null }
 
 /** After its first failure a run is tried again after this long, then after twice as long, and so on. */
 const RETRY_MS = 60_000
