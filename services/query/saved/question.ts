@@ -31,10 +31,20 @@ export function parseQuestion(query: Fields): Question {
   const parsed = parseQuery(analysisType, query)
   return {
     analysisType,
-    collections: [parsed.collection],
+    collections: collectionsOf(query),
     async ask(run, grant, signal) {
       const { answer, rowsRead } = await run(parsed, grant, signal)
-      return { result: answer.result, executionMetadata: answer.execution_metadata, rowsRead }
+      const { execution_metadata: executionMetadata, ...fields } = answer
+      // A funnel answers with `steps` and `actors` beside `result`; saved, all of them are the result.
+      const result = Object.keys(fields).length > 1 ? fields : fields.result
+      return { result, executionMetadata, rowsRead }
     },
   }
+}
+
+/** Each step of a funnel has its own. */
+function collectionsOf(query: Fields): readonly string[] {
+  const steps: readonly unknown[] = Array.isArray(query['steps']) ? query['steps'] : []
+  const names = [query, ...steps].map((at) => (Object(at) as Fields)['event_collection'])
+  return [...new Set(names.filter((name) => typeof name === 'string'))]
 }

@@ -20,7 +20,8 @@ function key(kind: KeyKind, permitted: readonly Permission[] = [], options: Part
     createdAtMs: 0,
   })
 }
-const access = (permitted: readonly Permission[], options: Partial<KeyOptions> = {}) => key('access', permitted, options)
+const access = (permitted: readonly Permission[], options: Partial<KeyOptions> = {}) =>
+  key('access', permitted, options)
 
 type Verdict = 'yes' | 'admin only' | 'no'
 function verdict(check: () => void): Verdict {

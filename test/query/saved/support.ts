@@ -11,7 +11,8 @@ import { DEPLOYMENT } from '../../support/api.ts'
 import { buildQueryApi, SETTINGS } from '../api.ts'
 import { openTestWarehouse } from '../stored-events.ts'
 
-export const START = Date.UTC(2026, 0, 10, 12)
+/** The real time: the warehouse drops what is a week old by its own clock. */
+export const START = Date.now()
 
 /** The query service with saved queries: engine, log and registry are real, the clock is the test's. */
 export async function openSavedQueries(more: Partial<typeof SETTINGS.saved> = {}) {
@@ -24,7 +25,12 @@ export async function openSavedQueries(more: Partial<typeof SETTINGS.saved> = {}
   const opened = await openTestWarehouse()
   const clock = { ms: START }
   const keys: Record<string, Grant> = {}
-  const addKey = (name: string, kind: KeyKind, permitted: readonly Permission[] = [], options: Partial<KeyOptions> = {}) => {
+  const addKey = (
+    name: string,
+    kind: KeyKind,
+    permitted: readonly Permission[] = [],
+    options: Partial<KeyOptions> = {},
+  ) => {
     keys[name] = grantOf({
       id: name,
       projectId,
@@ -53,7 +59,7 @@ export async function openSavedQueries(more: Partial<typeof SETTINGS.saved> = {}
       ...(body !== undefined && { payload: JSON.stringify(body) }),
     })
     const isJson = response.payload !== '' && String(response.headers['content-type']).includes('json')
-    return { status: response.statusCode, body: isJson ? (response.json() as never) : undefined, response }
+    return { status: response.statusCode, body: (isJson ? response.json() : undefined) as unknown, response }
   }
   return {
     app,
