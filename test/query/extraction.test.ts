@@ -212,7 +212,9 @@ test('what is too large is refused before anything of it is sent: events, events
     expect([answer.statusCode, answer.json().error_code]).toEqual([400, 'ExtractionTooLargeError'])
   }
   expect((await ask(many, { app: under({ eventsMax: MANY }) })).json().result).toHaveLength(MANY)
-  expect((await ask({ ...many, latest: 10 }, { app: under({ eventsMax: 10 }) })).json().result).toHaveLength(10)
+  expect(
+    (await ask({ ...many, latest: 10 }, { app: under({ eventsMax: 10, scannedMax: 100 }) })).json().result,
+  ).toHaveLength(10)
 })
 
 /** A GET over a socket: everything up to its end, and whether the body ended as the protocol says. */

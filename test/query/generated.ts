@@ -39,6 +39,8 @@ const text = fc.constantFrom(
   'a b',
   'q\'\\`"',
   'nul\0',
+  '\u0001',
+  "\u0001['x']",
   'x\ny',
   '2026-01-05',
 )

@@ -29,7 +29,7 @@ export async function answerExtraction(
   const gone = callerGone(reply)
   const begun = Promise.withResolvers<Readable>()
   const done = context.inTurn('extraction', grant, gone, async () => {
-    const bounds = boundsOf(context, grant)
+    const bounds = boundsOf(context, grant, query.analysis)
     const extraction = await beginExtraction(context.extractDeps, query, grant, delivery.format, bounds, gone)
     const stream = streamOf(extraction, scriptOf(request, delivery), context.settings.extraction.stallMs)
     const sent = Promise.withResolvers<void>()
@@ -58,11 +58,12 @@ export async function answerExtraction(
   return reply.send(compressed(stream, request, reply, delivery))
 }
 
-function boundsOf({ settings }: QueryContext, grant: Grant): ExtractionBounds {
+function boundsOf({ settings }: QueryContext, grant: Grant, { latest }: ExtractionNode): ExtractionBounds {
   const { limits, extraction } = settings
   const own = limits[grant.kind]
   return {
-    limits: { ...own, rowsToRead: Math.min(own.rowsToRead, extraction.scannedMax) },
+    // What looks for the latest stops by itself.
+    limits: latest === null ? { ...own, rowsToRead: Math.min(own.rowsToRead, extraction.scannedMax) } : own,
     eventsMax: extraction.eventsMax,
     bytesMax: own.resultBytes,
     advice: ', or for a file with async',

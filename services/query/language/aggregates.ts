@@ -10,47 +10,75 @@ export interface Aggregate {
   readonly input: ((column: Column) => string) | null
   /** SQL over `v`, the input of a row. */
   readonly sql: (node: AggregateNode) => string
+  /** The same in two steps: the state of a part of the rows, and the value of such states, each called `s`. */
+  readonly steps: (node: AggregateNode) => Steps
   readonly reading: Reading
   /** The value of no events at all. */
   readonly empty: number | null | readonly never[]
 }
 
-const ofNumbers = (sql: Aggregate['sql'], empty: number | null = null): Aggregate => ({
+interface Steps {
+  readonly state: string
+  readonly merged: string
+}
+
+/** An aggregate function of ClickHouse's: its name, its parameters in brackets, and what is done to what comes out. */
+interface Call {
+  readonly name: string
+  readonly parameters?: string
+  readonly finish?: (value: string) => string
+}
+
+const called = (call: (node: AggregateNode) => Call, argument = 'v'): Pick<Aggregate, 'sql' | 'steps'> => ({
+  sql: (node) => {
+    const { name, parameters = '', finish = asIs } = call(node)
+    return finish(`${name}${parameters}(${argument})`)
+  },
+  steps: (node) => {
+    const { name, parameters = '', finish = asIs } = call(node)
+    return { state: `${name}State${parameters}(${argument})`, merged: finish(`${name}Merge${parameters}(s)`) }
+  },
+})
+const asIs = (value: string): string => value
+
+const ofNumbers = (call: (node: AggregateNode) => Call, empty: number | null = null): Aggregate => ({
   input: numberOf,
-  sql,
+  ...called(call),
   reading: 'number',
   empty,
 })
 
 /** One entry an analysis: add it here and to `AggregateKind`, and every shape of query has it. */
 export const AGGREGATES: Readonly<Record<AggregateKind, Aggregate>> = {
-  count: { input: null, sql: () => 'count()', reading: 'integer', empty: 0 },
+  count: { input: null, ...called(() => ({ name: 'count' }), ''), reading: 'integer', empty: 0 },
   count_unique: {
     input: keysOf,
-    sql: (node) => (node.isApproximate ? 'uniqArray(v)' : 'uniqExactArray(v)'),
+    ...called((node) => ({ name: node.isApproximate ? 'uniqArray' : 'uniqExactArray' })),
     reading: 'integer',
     empty: 0,
   },
-  select_unique: { input: keysOf, sql: () => 'groupUniqArrayArray(v)', reading: 'values', empty: [] },
-  minimum: ofNumbers(() => 'min(v)'),
-  maximum: ofNumbers(() => 'max(v)'),
-  sum: ofNumbers(() => 'ifNull(sum(v), 0)', 0),
-  average: ofNumbers(() => 'avg(v)'),
-  standard_deviation: ofNumbers(() => 'stddevPopStable(v)'),
+  select_unique: { input: keysOf, ...called(() => ({ name: 'groupUniqArrayArray' })), reading: 'values', empty: [] },
+  minimum: ofNumbers(() => ({ name: 'min' })),
+  maximum: ofNumbers(() => ({ name: 'max' })),
+  sum: ofNumbers(() => ({ name: 'sum', finish: (value) => `ifNull(${value}, 0)` }), 0),
+  average: ofNumbers(() => ({ name: 'avg' })),
+  standard_deviation: ofNumbers(() => ({ name: 'stddevPopStable' })),
   median: ofNumbers((node) => rank(node, 5_000)),
   percentile: ofNumbers((node) => rank(node, node.percentile ?? 5_000)),
 }
 
-/** An estimate may lie between two values; with few of them it is exact all the same. */
-const rank = (node: AggregateNode, hundredths: number): string =>
-  node.isApproximate ? `quantileTDigest(${(hundredths / 10_000).toFixed(4)})(v)` : nearestRank(hundredths)
+/** An estimate may lie between two values. */
+const rank = (node: AggregateNode, hundredths: number): Call =>
+  node.isApproximate
+    ? { name: 'quantileTDigest', parameters: `(${(hundredths / 10_000).toFixed(4)})` }
+    : nearestRank(hundredths)
 
 /**
  * The smallest value that at least so many hundredths of a percent of the values do not exceed: no value that is not
  * there is ever the answer. `quantileExact(level)` takes the value at index floor(level * n) of the sorted ones, so a
  * level a trifle below the rank's gives index ceil(p * n) - 1: right for up to 10^8 values, as p has four decimals.
  */
-function nearestRank(hundredths: number): string {
+function nearestRank(hundredths: number): Call {
   const level = Math.max(0, hundredths / 10_000 - 1e-12)
-  return `quantileExact(${level.toFixed(13)})(v)`
+  return { name: 'quantileExact', parameters: `(${level.toFixed(13)})` }
 }

@@ -7,7 +7,7 @@ import { createColumnList } from './columns.ts'
 import { compileExtraction } from './compile-extraction.ts'
 import { EXTRACTED_MAX } from './extraction.ts'
 import { compileFilters } from './filters.ts'
-import { compileGroup } from './group-by.ts'
+import { compileGroup, groupOfRowKey } from './group-by.ts'
 import { bucketEdges } from './interval.ts'
 import type { Shape } from './shape.ts'
 import { eventsSource } from './source.ts'
@@ -55,15 +55,17 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
     binder,
   )
   const names = keys.map((key) => key.name)
-  const sql = [
-    `SELECT ${[...names, `${aggregate.sql(node)} AS result`].join(', ')}`,
+  const rows = [
     `FROM (`,
     `SELECT ${inputs.length === 0 ? '1' : inputs.join(', ')}`,
     `FROM ${source}`,
     ...(where === 'true' ? [] : [`WHERE ${where}`]),
     `)`,
     ...(names.length === 0 ? [] : [`GROUP BY ${names.join(', ')}`]),
-  ].join('\n')
+  ]
+  const sql = query.groupBy.some((group) => group.kind === 'value')
+    ? groupedTwice(query, aggregate.steps(node), names, rows)
+    : [`SELECT ${[...names, `${aggregate.sql(node)} AS result`].join(', ')}`, ...rows].join('\n')
   const shape: Shape = {
     kind: 'aggregate',
     reading: aggregate.reading,
@@ -75,6 +77,28 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
     zeroFill: query.zeroFill,
   }
   return { sql, params: binder.params, shape }
+}
+
+/**
+ * Rows whose values are alike are brought together first, and lists among these are taken apart afterwards: once for each
+ * different list rather than for each row, and nothing at all for values that are no lists.
+ */
+function groupedTwice(
+  query: Query,
+  { state, merged }: { readonly state: string; readonly merged: string },
+  names: readonly string[],
+  rows: readonly string[],
+): string {
+  const edges = names.slice(0, names.length - query.groupBy.length)
+  const groups = query.groupBy.map((group, i) => `${groupOfRowKey(group, `g${i}`)} AS h${i}`)
+  return [
+    `SELECT ${[...edges, ...groups, `${merged} AS result`].join(', ')}`,
+    `FROM (`,
+    `SELECT ${[...names, `${state} AS s`].join(', ')}`,
+    ...rows,
+    `)`,
+    `GROUP BY ${[...edges, ...query.groupBy.map((_, i) => `h${i}`)].join(', ')}`,
+  ].join('\n')
 }
 
 function compileWholeExtraction(query: Query, node: ExtractionNode, grant: Grant, timeframe: Timeframe) {

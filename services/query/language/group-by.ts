@@ -3,7 +3,7 @@ import { parseProperty } from '../../shared/filters/property.ts'
 import type { Binder } from './bind.ts'
 import type { Column } from './columns.ts'
 import type { GroupNode, Range } from './tree.ts'
-import { keysOf, numberOf } from './values.ts'
+import { keysOfRowKey, numberOf, rowKeyOf } from './values.ts'
 
 const GROUPS_MAX = 10
 const RANGES_MAX = 200
@@ -55,12 +55,14 @@ function parseRange(value: unknown, field: string): Range {
 const isBound = (value: unknown): value is number | null =>
   value === null || (typeof value === 'number' && Number.isFinite(value))
 
-/** SQL for the group's key in a row, a String; '' is the null group. An array's row comes once for each of its elements. */
+/**
+ * SQL for what rows of one group have in common, a String. It is the group's key, '' for the null group; of a value, whose
+ * row may be in several groups, it is what `groupOfRowKey` makes the keys of.
+ */
 export function compileGroup(node: GroupNode, column: Column, binder: Binder): string {
   switch (node.kind) {
     case 'value':
-      // What has no key has the empty one.
-      return `arrayJoin(emptyArrayToSingle(${keysOf(column)}))`
+      return rowKeyOf(column)
     case 'buckets': {
       const index = `floor(${numberOf(column)} / ${binder.bind(node.size, 'Float64')}) + 0.`
       return `ifNull(toString(${index}), '')`
@@ -74,6 +76,10 @@ export function compileGroup(node: GroupNode, column: Column, binder: Binder): s
       return node satisfies never
   }
 }
+
+/** From `key`, the name of what `compileGroup` gave, to the group's key; a list's row comes once for each of its elements. */
+export const groupOfRowKey = (node: GroupNode, key: string): string =>
+  node.kind === 'value' ? `arrayJoin(${keysOfRowKey(key)})` : key
 
 function inRange(number: string, range: Range, binder: Binder): string {
   const bounds = [
