@@ -157,15 +157,15 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       extraction: extractionOf(e),
       saved: {
         queriesMax: e.TRIBUTARY_SAVED_QUERIES,
-        refreshMinS: e.TRIBUTARY_CACHED_QUERY_REFRESH_MIN_S,
-        refreshMaxS: e.TRIBUTARY_CACHED_QUERY_REFRESH_MAX_S,
-        resultBytesMax: e.TRIBUTARY_CACHED_QUERY_RESULT_BYTES,
-        refreshesMax: e.TRIBUTARY_CACHED_QUERY_REFRESHES,
+        refreshMinS: e.TRIBUTARY_CACHED_REFRESH_MIN_S,
+        refreshMaxS: e.TRIBUTARY_CACHED_REFRESH_MAX_S,
+        resultBytesMax: e.TRIBUTARY_CACHED_RESULT_BYTES,
+        refreshesMax: e.TRIBUTARY_CACHED_REFRESHES,
       },
     },
   }
-  if (e.TRIBUTARY_CACHED_QUERY_REFRESH_MAX_S < e.TRIBUTARY_CACHED_QUERY_REFRESH_MIN_S) {
-    problems.push('TRIBUTARY_CACHED_QUERY_REFRESH_MAX_S must be at least TRIBUTARY_CACHED_QUERY_REFRESH_MIN_S')
+  if (e.TRIBUTARY_CACHED_REFRESH_MAX_S < e.TRIBUTARY_CACHED_REFRESH_MIN_S) {
+    problems.push('TRIBUTARY_CACHED_REFRESH_MAX_S must be at least TRIBUTARY_CACHED_REFRESH_MIN_S')
   }
   if (e.TRIBUTARY_INGEST_QUEUE_BYTES < e.TRIBUTARY_INGEST_BODY_BYTES) {
     problems.push('TRIBUTARY_INGEST_QUEUE_BYTES must be at least TRIBUTARY_INGEST_BODY_BYTES')

@@ -37,7 +37,8 @@ export async function wholeServer(): Promise<WholeServer> {
   const common = { authenticator: registry, metrics, logger, now: Date.now }
   registerIngest(app, { ...common, log, eventPartitions: 1, settings: INGEST_DEFAULTS })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
-  registerQuery(app, { ...common, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS })
+  const saved = { definitions: registry.definitions, log: { consume: async () => {} }, projectGrant: () => undefined }
+  registerQuery(app, { ...common, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS, saved })
   return {
     app,
     routes,

@@ -245,7 +245,7 @@ describe('results', () => {
       return run.last_run_status === 'failed' ? { body, run } : undefined
     })
     expect(failed.run.last_run_message).toContain('2000')
-    expect((failed.body as unknown as { result: object[] }).result).toEqual(good.result)
+    expect((failed.body as { result: object[] }).result).toEqual(good.result)
     expect(await at.metric('cached_query_runs_total')).toContain('outcome="failed"} 1')
   })
 

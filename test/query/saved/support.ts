@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
 import { openLmdbLog } from '../../../services/shared/log/lmdb/open.ts'
 import { topicSpecs } from '../../../services/shared/log/topics.ts'
 import { type Grant, grantOf, NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
@@ -51,15 +50,16 @@ export async function openSavedQueries(more: Partial<typeof SETTINGS.saved> = {}
   const stop = new AbortController()
   let running: Promise<unknown> = Promise.resolve()
 
-  const send = async (method: 'GET' | 'PUT' | 'DELETE' | 'HEAD', path: string, key: string, body?: unknown) => {
-    const response = await (app as FastifyInstance).inject({
+  const send = async (method: 'GET' | 'PUT' | 'DELETE' | 'HEAD', path: string, key: string, sent?: unknown) => {
+    const response = await app.inject({
       method,
       url: `/3.0/projects/${projectId}${path}`,
-      headers: { authorization: key, ...(body !== undefined && { 'content-type': 'application/json' }) },
-      ...(body !== undefined && { payload: JSON.stringify(body) }),
+      headers: { authorization: key, ...(sent !== undefined && { 'content-type': 'application/json' }) },
+      ...(sent !== undefined && { payload: JSON.stringify(sent) }),
     })
     const isJson = response.payload !== '' && String(response.headers['content-type']).includes('json')
-    return { status: response.statusCode, body: (isJson ? response.json() : undefined) as unknown, response }
+    const body: unknown = isJson ? response.json() : undefined
+    return { status: response.statusCode, body, response }
   }
   return {
     app,
