@@ -42,6 +42,15 @@ export function parseQuestion(query: Fields): Question {
   }
 }
 
+/** The same of what was saved; null when this version of the program does not understand it any more. */
+export function savedQuestion(query: Fields): Question | null {
+  try {
+    return parseQuestion(query)
+  } catch {
+    return null
+  }
+}
+
 /** Each step of a funnel has its own. */
 function collectionsOf(query: Fields): readonly string[] {
   const steps: readonly unknown[] = Array.isArray(query['steps']) ? query['steps'] : []

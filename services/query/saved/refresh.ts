@@ -9,7 +9,7 @@ import type { QueryRunner } from '../run-query.ts'
 import type { SavedSettings } from '../settings.ts'
 import { savedQueryOf } from './definition.ts'
 import type { RunOutcome, SavedMeters } from './meters.ts'
-import { parseQuestion, type Question } from './question.ts'
+import { type Question, savedQuestion } from './question.ts'
 import { progressKey, type RunRecord, type RunStore } from './runs.ts'
 import { dueSlot, NO_PROGRESS, type Progress } from './schedule.ts'
 import type { ResultVersion } from './version.ts'
@@ -66,7 +66,7 @@ export function createRefresher(deps: RefreshDeps): Refresher {
     if (known !== undefined) return known
     const saved = savedQueryOf(definition)
     const place = `${definition.projectId}/${definition.name}`
-    const plan = { place, share: shareOf(place), rateS: saved.refreshRateS, question: questionOf(saved.query) }
+    const plan = { place, share: shareOf(place), rateS: saved.refreshRateS, question: savedQuestion(saved.query) }
     plans.set(definition, plan)
     return plan
   }
@@ -202,14 +202,6 @@ export function createRefresher(deps: RefreshDeps): Refresher {
       }
       return oldestMs
     },
-  }
-}
-
-function questionOf(query: Readonly<Record<string, unknown>>): Question | null {
-  try {
-    return parseQuestion(query)
-  } catch {
-    return null
   }
 }
 

@@ -8,7 +8,7 @@ import type { Fields } from '../language/parse.ts'
 import { runGrant } from './access.ts'
 import { parseSavedQuery, requireName, savedQueryOf, shownQuery, valueOf } from './definition.ts'
 import { createSavedMeters } from './meters.ts'
-import { parseQuestion } from './question.ts'
+import { parseQuestion, savedQuestion } from './question.ts'
 import { createRefresher, type Refresher } from './refresh.ts'
 import { createRunStore, placeKey } from './runs.ts'
 import { createResultVersion } from './version.ts'
@@ -65,7 +65,7 @@ export function createSavedQueries(
 
   const isCached = (definition: Definition): boolean => savedQueryOf(definition).refreshRateS > 0
   const versionNow = (definition: Definition): string =>
-    versionOf(definition, parseQuestion(savedQueryOf(definition).query).collections)
+    versionOf(definition, savedQuestion(savedQueryOf(definition).query)?.collections ?? [])
 
   const shown = async (
     projectId: string,
@@ -168,7 +168,7 @@ export function createSavedQueries(
     async dropCachedResults(projectId, collection) {
       for (const definition of definitions.list(KIND, projectId)) {
         if (!isCached(definition)) continue
-        if (parseQuestion(savedQueryOf(definition).query).collections.includes(collection)) {
+        if (savedQuestion(savedQueryOf(definition).query)?.collections.includes(collection) !== false) {
           await store.remove(projectId, definition.name)
         }
       }
