@@ -3,6 +3,7 @@ import { AppError } from '../shared/errors.ts'
 import { bodyOf } from '../shared/http/body.ts'
 import { errorAnswer } from '../shared/http/error-answer.ts'
 import { queryValue } from '../shared/http/presented-key.ts'
+import type { ClientAddress } from '../shared/http/client-address.ts'
 import type { EventLog } from '../shared/log/port.ts'
 import type { Authenticator, Grant } from '../shared/registry/grant.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
@@ -10,6 +11,7 @@ import type { Registry } from '../shared/telemetry/metrics.ts'
 import { bulkAnswer, CREATED, JSON_TYPE, PIXEL } from './answers.ts'
 import { RECORD_DOCS } from './docs.ts'
 import { decodeData } from './domain/data-parameter.ts'
+import type { EnrichmentSources } from './domain/enrichment/addon.ts'
 import { createIngestMetrics } from './metrics.ts'
 import { type CollectionOutcome, Recorder } from './recorder.ts'
 import { allowedRedirect } from './redirect.ts'
@@ -29,6 +31,9 @@ export interface IngestDeps {
   readonly authenticator: Authenticator
   readonly metrics: Registry
   readonly settings: IngestSettings
+  readonly sources: EnrichmentSources
+  /** Told to events that ask for it. */
+  readonly clientAddress: ClientAddress
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly logger: Logger
@@ -48,7 +53,13 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     body: Buffer,
     collection: string | undefined,
   ): Promise<readonly CollectionOutcome[]> =>
-    recorder.record({ grant, body, collection, idempotencyKey: idempotencyKey(request) })
+    recorder.record({
+      grant,
+      body,
+      collection,
+      idempotencyKey: idempotencyKey(request),
+      visit: { address: () => deps.clientAddress(request.raw), userAgent: request.headers['user-agent'] },
+    })
   const recordOne = async (request: FastifyRequest, grant: Grant, body: Buffer): Promise<void> => {
     const [outcome] = await record(request, grant, body, parameter(request, 'collection'))
     const fault = outcome?.faults.get(0)

@@ -21,7 +21,9 @@ export const SETTINGS: QuerySettings = {
 /** The query service alone on a server, with keys from a table. */
 export function buildQueryApi(options: {
   readonly warehouse: Warehouse
-  readonly keys: Readonly<Record<string, Grant>>
+  readonly keys?: Readonly<Record<string, Grant>>
+  /** Instead of the table of keys. */
+  readonly authenticator?: Authenticator
   readonly nowMs: number
   readonly settings?: QuerySettings
   readonly extractions?: ExtractionPlace
@@ -37,9 +39,9 @@ export function buildQueryApi(options: {
     bodyBytesMax: 1_000_000,
     isReady: () => Promise.resolve({ ready: true, problems: [] }),
   })
-  const authenticator: Authenticator = {
+  const authenticator: Authenticator = options.authenticator ?? {
     authenticate(projectId, presentedKey) {
-      const grant = presentedKey === undefined ? undefined : options.keys[presentedKey]
+      const grant = presentedKey === undefined ? undefined : options.keys?.[presentedKey]
       if (grant === undefined) throw new AppError('InvalidApiKeyError', 'The key is not valid.')
       if (grant.projectId !== projectId) throw new AppError('ResourceNotFoundError', 'Resource not found.')
       return grant

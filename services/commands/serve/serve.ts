@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
+import { openEnrichmentSources } from '../../ingest/enrichment-sources.ts'
 import { registerIngest } from '../../ingest/register.ts'
 import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
@@ -11,6 +12,7 @@ import type { Config } from '../../shared/config.ts'
 import { AppError } from '../../shared/errors.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
+import { clientAddressBehind } from '../../shared/http/client-address.ts'
 import { registerDiscovery } from '../../shared/http/discovery.ts'
 import { buildServer } from '../../shared/http/server.ts'
 import { type Life, live } from '../../shared/lifecycle.ts'
@@ -105,6 +107,8 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         authenticator: registry,
         metrics,
         settings: { ...INGEST_DEFAULTS, ...config.ingest },
+        sources: await openEnrichmentSources(config.ingest.geoDatabase),
+        clientAddress: clientAddressBehind(config.ingest.trustedProxies),
         now: Date.now,
         logger,
       })

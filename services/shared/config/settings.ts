@@ -121,6 +121,16 @@ const ingest = {
     4_096 * MIB,
     'Bytes that may wait for the log; beyond it, 503 with Retry-After.',
   ),
+  TRIBUTARY_TRUSTED_PROXIES: Type.Optional(
+    text(
+      'Comma-separated proxies whose `X-Forwarded-For` is believed: addresses, networks (`10.0.0.0/8`), `loopback`, `linklocal`, `private`. Unset: none.',
+    ),
+  ),
+  TRIBUTARY_GEO_DATABASE: Type.Optional(
+    text(
+      'MMDB file in which `keen:ip_to_geo` looks addresses up (GeoLite2 City, DB-IP City). Unset: the country database that comes along.',
+    ),
+  ),
   TRIBUTARY_REDIRECT_HOSTS: Type.Optional(
     text(
       'Comma-separated hosts to which a recording link (`redirect=`) may lead; `*.example.com` for all under it. Unset: none.',
