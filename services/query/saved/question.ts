@@ -1,6 +1,7 @@
 import { AppError } from '../../shared/errors.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { ANALYSES, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
+import { collectionsOf } from '../language/tree.ts'
 import type { QueryRunner } from '../run-query.ts'
 
 /** A saved query as something that can be asked, by whoever may see its rows. */
@@ -31,13 +32,10 @@ export function parseQuestion(query: Fields): Question {
   const parsed = parseQuery(analysisType, query)
   return {
     analysisType,
-    collections: collectionsOf(query),
+    collections: collectionsOf(parsed),
     async ask(run, grant, signal) {
       const { answer, rowsRead } = await run(parsed, grant, signal)
-      const { execution_metadata: executionMetadata, ...fields } = answer
-      // A funnel answers with `steps` and `actors` beside `result`; saved, all of them are the result.
-      const result = Object.keys(fields).length > 1 ? fields : fields.result
-      return { result, executionMetadata, rowsRead }
+      return { result: answer.result, executionMetadata: answer.execution_metadata, rowsRead }
     },
   }
 }
@@ -49,11 +47,4 @@ export function savedQuestion(query: Fields): Question | null {
   } catch {
     return null
   }
-}
-
-/** Each step of a funnel has its own. */
-function collectionsOf(query: Fields): readonly string[] {
-  const steps: readonly unknown[] = Array.isArray(query['steps']) ? query['steps'] : []
-  const names = [query, ...steps].map((at) => (Object(at) as Fields)['event_collection'])
-  return [...new Set(names.filter((name) => typeof name === 'string'))]
 }

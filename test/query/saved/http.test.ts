@@ -160,6 +160,23 @@ describe('results', () => {
     expect(script.payload).toMatch(/^f\(\{"query_name":"plain".*"result":3/)
   })
 
+  test('0.3 the result of a funnel is an object, that of several analyses too', async () => {
+    const steps = [{ event_collection: 'visits', actor_property: 'user', timeframe: 'this_2_days' }]
+    await put('funnel', { query: { analysis_type: 'funnel', steps } })
+    expect((await result('funnel')).body).toMatchObject({ result: { result: [2], steps: [steps[0]] } })
+    expect((await result('funnel', 'NARROW')).body).toMatchObject({ result: { result: [1] } })
+    const analyses = {
+      all: { analysis_type: 'count' },
+      who: { analysis_type: 'count_unique', target_property: 'user' },
+    }
+    await put('several', { query: { ...COUNT, analysis_type: 'multi_analysis', analyses } })
+    expect((await result('several')).body).toMatchObject({
+      result: { all: 3, who: 2 },
+      query: { analyses, group_by: null },
+    })
+    expect((await result('several', 'NARROW')).body).toMatchObject({ result: { all: 2, who: 1 } })
+  })
+
   test('a plain one of a collection that never had an event is 404', async () => {
     await put('empty', { query: { ...COUNT, event_collection: 'nothing' } })
     expect((await result('empty')).status).toBe(404)
