@@ -6,6 +6,7 @@ import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import type { ExtractionPlace } from '../../services/query/context.ts'
+import type { SavedQueryPlace } from '../../services/query/saved/saved-queries.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
 import { memoryDefinitions } from '../support/definitions.ts'
@@ -29,6 +30,7 @@ export function buildQueryApi(options: {
   readonly settings?: QuerySettings
   readonly extractions?: ExtractionPlace
   readonly definitions?: Definitions
+  readonly saved?: SavedQueryPlace
   /** Instead of `nowMs`, for time that passes. */
   readonly now?: () => number
 }) {
@@ -48,7 +50,7 @@ export function buildQueryApi(options: {
       return grant
     },
   }
-  registerQuery(app, {
+  const works = registerQuery(app, {
     warehouse: options.warehouse,
     authenticator,
     definitions: options.definitions ?? memoryDefinitions(() => options.nowMs).definitions,
@@ -57,6 +59,7 @@ export function buildQueryApi(options: {
     settings: options.settings ?? SETTINGS,
     now: options.now ?? (() => options.nowMs),
     ...(options.extractions === undefined ? {} : { extractions: options.extractions }),
+    ...(options.saved === undefined ? {} : { saved: options.saved }),
   })
-  return { app, metrics }
+  return { app, metrics, works }
 }

@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Registry } from 'prom-client'
 import { AppError } from '../../shared/errors.ts'
 import { errorAnswer } from '../../shared/http/error-answer.ts'
-import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { ExtractionNode, Query } from '../language/tree.ts'
@@ -73,7 +72,7 @@ interface Live {
 /** Of a key and of which rows it sees: when its filters change, it is another. */
 export const seenBy = (grant: Grant): string =>
   createHash('sha256')
-    .update(JSON.stringify([grant.projectId, grant.keyId, parseFilters(grant.options.queries?.filters)]))
+    .update(JSON.stringify([grant.projectId, grant.keyId, grant.rowFilters]))
     .digest('hex')
 
 const notFound = (): AppError => new AppError('ResourceNotFoundError', 'Resource not found: extraction.')
