@@ -6,6 +6,7 @@ import { registerDeletionRoutes } from './routes/deletions.ts'
 import { registerExtractionRoutes } from './routes/extractions.ts'
 import { registerSavedQueryRoutes } from './routes/saved-queries.ts'
 import { registerSchemaRoutes } from './routes/schema.ts'
+import { registerSqlRoute } from './routes/sql.ts'
 import { createSavedQueries, type SavedQueries, type SavedQueryPlace } from './saved/saved-queries.ts'
 
 export interface QueryServiceDeps extends QueryDeps {
@@ -26,6 +27,7 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
   registerAdHocRoutes(app, context)
   registerExtractionRoutes(app, context)
   registerSchemaRoutes(app, context)
+  registerSqlRoute(app, context)
   registerDeletionRoutes(app, context)
   const { results } = context
   // All of the project's: a funnel's result comes from several collections.
