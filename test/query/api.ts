@@ -5,6 +5,7 @@ import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import type { ExtractionPlace } from '../../services/query/context.ts'
+import type { DatasetPlace } from '../../services/query/routes/datasets.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
 import { WIDE_LIMITS } from './stored-events.ts'
@@ -24,6 +25,7 @@ export function buildQueryApi(options: {
   readonly nowMs: number
   readonly settings?: QuerySettings
   readonly extractions?: ExtractionPlace
+  readonly datasets?: DatasetPlace
   /** Instead of `nowMs`, for time that passes. */
   readonly now?: () => number
 }) {
@@ -51,6 +53,7 @@ export function buildQueryApi(options: {
     settings: options.settings ?? SETTINGS,
     now: options.now ?? (() => options.nowMs),
     ...(options.extractions === undefined ? {} : { extractions: options.extractions }),
+    ...(options.datasets === undefined ? {} : { datasets: options.datasets }),
   })
   return { app, metrics }
 }

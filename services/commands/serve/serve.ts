@@ -114,7 +114,8 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         isSole: config.warehouse.kind === 'chdb',
         secret: organization.secret,
       }
-      registerQuery(app, { ...deps, ...(extractions === undefined ? {} : { extractions }) })
+      const datasets = { definitions: registry.definitions, organizationId: organization?.id ?? '' }
+      registerQuery(app, { ...deps, datasets, ...(extractions === undefined ? {} : { extractions }) })
     }
   }
   opened.defer(async () => app.close())
