@@ -9,6 +9,7 @@ import { buildServer } from '../../services/shared/http/server.ts'
 import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
+import { DEPLOYMENT } from './api.ts'
 import { openTestRegistry } from './open-registry.ts'
 
 export interface WholeServer {
@@ -37,7 +38,8 @@ export async function wholeServer(): Promise<WholeServer> {
   const common = { authenticator: registry, metrics, logger, now: Date.now }
   registerIngest(app, { ...common, log, eventPartitions: 1, settings: INGEST_DEFAULTS })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
-  registerQuery(app, { ...common, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS })
+  const datasets = { definitions: registry.definitions, organizationId: DEPLOYMENT.organizationId }
+  registerQuery(app, { ...common, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS, datasets })
   return {
     app,
     routes,

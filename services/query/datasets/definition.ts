@@ -45,7 +45,7 @@ export function parseDataset(body: Fields, nowMs: number): Dataset {
   }
   const indexBy = parseIndexBy(required(body['index_by'], 'index_by'))
   const given = required(body['query'], 'query')
-  if (typeof given !== 'object' || Array.isArray(given)) throw wrong('query must be an object')
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw wrong('query must be an object')
   const dataset = { displayName, indexBy, query: keptFields(given as Fields) }
   checkQuery(dataset, nowMs)
   return dataset
@@ -147,8 +147,8 @@ function viewOfQuery(query: Fields): Fields {
   return { ...shown(query), analyses: Object.fromEntries(labelled) }
 }
 
-function required(value: unknown, field: string): string | number | boolean | object {
-  if (value !== undefined && value !== null && value !== '') return value as object
+function required(value: unknown, field: string): unknown {
+  if (value !== undefined && value !== null && value !== '') return value
   throw new AppError('MissingRequiredRequestFieldError', `${field} is required.`)
 }
 

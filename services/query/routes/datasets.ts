@@ -48,7 +48,7 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
     const limit = parseLimit(parameters.get('limit'))
     const after = parameters.get('after_name') ?? ''
     const all = definitions.list('dataset', id).filter(({ name }) => access.isVisible(grant, name))
-    const rest = [...all].sort(byName).filter(({ name }) => name > after)
+    const rest = all.filter(({ name }) => name > after)
     const page = rest.slice(0, limit)
     const last = rest.length > limit ? page.at(-1) : undefined
     const next = last && new URLSearchParams({ limit: String(limit), after_name: last.name }).toString()
@@ -99,9 +99,7 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
     const definition = existing(id, name)
     const dataset = datasetOf(definition)
     const given = fields()
-    const asked = isBulk
-      ? parseBulkValues(dataset, given['index_by'])
-      : [parseIndexValues(dataset, given['index_by'])]
+    const asked = isBulk ? parseBulkValues(dataset, given['index_by']) : [parseIndexValues(dataset, given['index_by'])]
     for (const values of asked) access.requireIndexValues(grant, name, dataset, values)
     const found = await resultsOf(context, definition, grant, asked, given, callerGone(reply))
     const index = asked.map((values) => byProperty(dataset, values))
@@ -161,5 +159,3 @@ function parseLimit(text: string | null): number {
   if (Number.isInteger(limit) && limit >= 1 && limit <= PAGE.max) return limit
   throw new AppError('InvalidRequestFieldError', `limit must be a whole number from 1 to ${PAGE.max}.`)
 }
-
-const byName = (a: Definition, b: Definition): number => (a.name < b.name ? -1 : 1)
