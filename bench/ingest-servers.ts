@@ -3,8 +3,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openEnrichmentSources } from '../services/ingest/enrichment-sources.ts'
 import { registerIngest } from '../services/ingest/register.ts'
 import { INGEST_DEFAULTS, REQUEST_BYTES_MAX } from '../services/ingest/settings.ts'
+import { clientAddressBehind } from '../services/shared/http/client-address.ts'
 import { buildServer } from '../services/shared/http/server.ts'
 import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
 import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
@@ -40,6 +42,8 @@ export async function serveIngest(openLog?: () => Promise<EventLog>): Promise<Se
     isReady: async () => ({ ready: true, problems: [] }),
   })
   registerIngest(app, {
+    sources: await openEnrichmentSources(undefined),
+    clientAddress: clientAddressBehind([]),
     log,
     eventPartitions: PARTITIONS,
     authenticator: authenticatorOf(),

@@ -18,6 +18,7 @@ import type { LoadableEvent } from '../services/loader/domain/decode.ts'
 import { toParts } from '../services/loader/prepare.ts'
 import { RowBuffers } from '../services/loader/row-buffers.ts'
 import { EVENT_COLUMNS, EVENTS_TABLE } from '../services/loader/rows.ts'
+import { NO_DELETIONS } from '../services/loader/domain/erase.ts'
 import { LOADER_DEFAULTS } from '../services/loader/settings.ts'
 import { LOADER_GROUP, runLoader } from '../services/loader/worker.ts'
 import { encodeEvent } from '../services/shared/events/codec.ts'
@@ -69,7 +70,7 @@ async function direct(warehouse: Warehouse): Promise<number> {
       const record = { partition: 0, offset: BigInt(start + index), key: null, value: null, appendedAtMs: 0 }
       return { record, event: eventOf(start + index) }
     })
-    for (const part of await toParts('direct', events, new RowBuffers(0))) {
+    for (const part of await toParts('direct', events, { buffers: new RowBuffers(0), erase: (event) => event })) {
       payloads.push({ rowBinary: part.rowBinary, rowCount: part.events.length })
     }
   }
@@ -101,7 +102,10 @@ async function loadToEnd(log: EventLog, warehouse: Warehouse): Promise<Loaded> {
   let rss = 0
   const ends = await log.ends(EVENTS_TOPIC)
   const started = performance.now()
-  const run = runLoader({ log, warehouse, registry: new Registry(), settings: LOADER_DEFAULTS, logger }, stop.signal)
+  const run = runLoader(
+    { log, warehouse, registry: new Registry(), settings: LOADER_DEFAULTS, logger, deletions: NO_DELETIONS },
+    stop.signal,
+  )
   for (;;) {
     const committed = await log.committed(EVENTS_TOPIC, LOADER_GROUP)
     rss = Math.max(rss, ownBytes())

@@ -170,3 +170,34 @@ export const PROJECT_DOCS: Readonly<Record<'list' | 'get', Config>> = {
     },
   },
 }
+
+const usage = (fields: Omit<RouteDoc, 'tag' | 'keys'>): Config => ({
+  config: { doc: { tag: 'Projects', keys: ['master'], ...fields } },
+})
+
+export const USAGE_DOCS = {
+  usage: usage({
+    operationId: 'getOrganizationUsage',
+    summary: 'How many results are kept up to date',
+    answers: ok(
+      'There is no limit.',
+      Type.Object({
+        cached_queries: Type.Object({
+          limited: Type.Boolean(),
+          limit: Type.Integer(),
+          current_usage: Type.Integer(),
+        }),
+      }),
+    ),
+  }),
+  limits: usage({
+    operationId: 'getLimits',
+    summary: 'The same, as older clients ask it',
+    answers: ok(
+      'A limit of 0 is none.',
+      Type.Object({
+        cached_queries: Type.Object({ organization_limit: Type.Integer(), in_use: Type.Integer() }),
+      }),
+    ),
+  }),
+}

@@ -18,7 +18,8 @@ export class MessageBatch {
   readonly #idempotencyKey: string | undefined
   readonly #deps: BatchDeps
   readonly #newId: (nowMs: number) => Buffer
-  readonly #createdAtMs: number
+  /** When the request was received. */
+  readonly createdAtMs: number
   /** Of events that are never repeats of another. */
   readonly #partition: number
   #messages: LogMessage[] = []
@@ -34,7 +35,7 @@ export class MessageBatch {
     this.#idempotencyKey = request.idempotencyKey
     this.#deps = deps
     this.#newId = newId
-    this.#createdAtMs = deps.now()
+    this.createdAtMs = deps.now()
     this.#partition = partition
   }
 
@@ -60,9 +61,9 @@ export class MessageBatch {
     const value = encodeEvent({
       project: this.#project,
       collection,
-      id: this.#newId(this.#createdAtMs),
-      timestampMs: timestampMs ?? this.#createdAtMs,
-      createdAtMs: this.#createdAtMs,
+      id: this.#newId(this.createdAtMs),
+      timestampMs: timestampMs ?? this.createdAtMs,
+      createdAtMs: this.createdAtMs,
       repeatKey,
       properties,
     })

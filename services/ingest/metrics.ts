@@ -11,6 +11,8 @@ export interface IngestMetrics {
   /** Requests that were refused before their events were read, or whose events the log did not take. */
   readonly requestsRejected: Counter<'reason'>
   readonly redirectsFailed: Counter
+  /** Of each add-on that an event asked for, what became of it. */
+  readonly enrichments: Counter<'addon' | 'outcome'>
   readonly appendSeconds: Histogram
   readonly appending: Gauge
 }
@@ -43,6 +45,12 @@ export function createIngestMetrics(registry: Registry): IngestMetrics {
     redirectsFailed: new Counter({
       name: 'ingest_redirects_unrecorded_total',
       help: 'Recording links that led on although their event was not taken.',
+      registers,
+    }),
+    enrichments: new Counter({
+      name: 'ingest_enrichments_total',
+      help: 'Add-ons that events asked for, by what became of them.',
+      labelNames: ['addon', 'outcome'],
       registers,
     }),
     appendSeconds: new Histogram({

@@ -1,13 +1,15 @@
 import { isUtf8 } from 'node:buffer'
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { AppError } from '../shared/errors.ts'
 import type { EventLog, LogMessage } from '../shared/log/port.ts'
 import { EVENTS_TOPIC } from '../shared/log/topics.ts'
 import type { Grant } from '../shared/registry/grant.ts'
 import { collectionNameFault } from './domain/collection-name.ts'
+import type { AddonCounter, EnrichmentSources } from './domain/enrichment/addon.ts'
+import type { Visit } from './domain/enrichment/placeholders.ts'
 import type { Fault } from './domain/fault.ts'
-import type { JsonObject } from './domain/json-object.ts'
 import { isFault } from './domain/keen-namespace.ts'
-import { EventPreparer, INEXACT } from './domain/prepare-event.ts'
+import { EventPreparer, type Filling, INEXACT } from './domain/prepare-event.ts'
 import { RequestScanner } from './domain/scan-request.ts'
 import { createEventIds } from './event-ids.ts'
 import { MessageBatch } from './message-batch.ts'
@@ -19,6 +21,7 @@ export interface RecorderDeps {
   readonly log: Pick<EventLog, 'append'>
   readonly eventPartitions: number
   readonly metrics: IngestMetrics
+  readonly sources: EnrichmentSources
   readonly settings: IngestSettings
   /** Milliseconds since 1970. */
   readonly now: () => number
@@ -30,6 +33,7 @@ export interface Recording {
   /** JSON: an object of arrays of events by collection, or one event when `collection` says where it goes. */
   readonly body: Buffer
   readonly collection: string | undefined
+  readonly visit: Pick<Visit, 'address' | 'userAgent'>
 }
 
 /** Per collection, in the request's order: its event count, and the faults by place. */
@@ -38,6 +42,9 @@ export interface CollectionOutcome {
   readonly count: number
   readonly faults: ReadonlyMap<number, Fault>
 }
+
+/** Enrichments cost time: after so much of it, other requests get a turn. */
+const TURN_MS = 20
 
 const NO_FAULTS: ReadonlyMap<number, Fault> = new Map()
 
@@ -52,7 +59,7 @@ export class Recorder {
   constructor(deps: RecorderDeps) {
     this.#deps = deps
     this.#scanner = new RequestScanner(deps.settings)
-    this.#preparer = new EventPreparer(deps.settings)
+    this.#preparer = new EventPreparer(deps.settings, deps.sources)
   }
 
   /**
@@ -62,7 +69,7 @@ export class Recorder {
   async record(recording: Recording): Promise<readonly CollectionOutcome[]> {
     const { metrics } = this.#deps
     const batch = new MessageBatch(recording, this.#deps, this.#newId, this.#nextPartition())
-    const outcomes = this.#scanned(recording, batch) ?? this.#parsed(recording, batch)
+    const outcomes = this.#scanned(recording, batch) ?? (await this.#parsed(recording, batch))
     let received = 0
     for (const { count, faults } of outcomes) {
       received += count
@@ -81,7 +88,7 @@ export class Recorder {
 
   /** Undefined, with nothing in the batch, when the request has to be parsed. */
   #scanned({ grant, body, collection }: Recording, batch: MessageBatch): readonly CollectionOutcome[] | undefined {
-    if (autofillOf(grant) !== null || !isUtf8(body)) return undefined
+    if (fillingOf(grant) !== null || !isUtf8(body)) return undefined
     const found = this.#scanner.scan(body, collection)
     return found?.map(({ collection, events }) => {
       let i = 0
@@ -93,18 +100,27 @@ export class Recorder {
     })
   }
 
-  #parsed(recording: Recording, batch: MessageBatch): readonly CollectionOutcome[] {
+  async #parsed(recording: Recording, batch: MessageBatch): Promise<readonly CollectionOutcome[]> {
     const body = parseBody(recording.body)
-    let outcomes = this.#prepared(recording, body.value, batch)
+    let enrichments: Parameters<AddonCounter>[] = []
+    const count: AddonCounter = (...enrichment) => void enrichments.push(enrichment)
+    let outcomes = await this.#prepared(recording, body.value, batch, count)
     if (outcomes === INEXACT) {
       batch.clear()
-      outcomes = this.#prepared(recording, body.exactly(), batch)
+      enrichments = []
+      outcomes = await this.#prepared(recording, body.exactly(), batch, count)
     }
     if (outcomes === INEXACT) throw new Error('a number that was read exactly is exact')
+    for (const [addon, outcome] of enrichments) this.#deps.metrics.enrichments.inc({ addon, outcome })
     return outcomes
   }
 
-  #prepared(recording: Recording, body: unknown, batch: MessageBatch): readonly CollectionOutcome[] | typeof INEXACT {
+  async #prepared(
+    recording: Recording,
+    body: unknown,
+    batch: MessageBatch,
+    count: AddonCounter,
+  ): Promise<readonly CollectionOutcome[] | typeof INEXACT> {
     const collections = collectionsOf(body, recording.collection)
     const received = collections.reduce((sum, { events }) => sum + events.length, 0)
     const { eventsPerRequestMax } = this.#deps.settings
@@ -112,17 +128,23 @@ export class Recorder {
       const message = `The request has ${received} events, at most ${eventsPerRequestMax} are allowed.`
       throw new AppError('RequestEntityTooLargeError', message)
     }
-    const autofill = autofillOf(recording.grant)
+    const filling = fillingOf(recording.grant)
+    const visit: Visit = { ...recording.visit, receivedAtMs: batch.createdAtMs }
+    let turnEndsAtMs = performance.now() + TURN_MS
     const outcomes: CollectionOutcome[] = []
     for (const { collection, events } of collections) {
       const faults = new Map<number, Fault>()
       outcomes.push({ collection, count: events.length, faults })
       const nameFault = collectionNameFault(collection)
       for (let i = 0; i < events.length; i += 1) {
-        const prepared = nameFault ?? this.#preparer.prepare(events[i], autofill)
+        const prepared = nameFault ?? this.#preparer.prepare(events[i], filling, visit, count)
         if (prepared === INEXACT) return INEXACT
         if (isFault(prepared)) faults.set(i, prepared)
         else batch.add(collection, i, prepared.timestampMs, prepared.uniquenessToken, prepared.properties)
+        if (performance.now() > turnEndsAtMs) {
+          await othersTurn()
+          turnEndsAtMs = performance.now() + TURN_MS
+        }
       }
     }
     return outcomes
@@ -161,4 +183,7 @@ function collectionsOf(body: unknown, collection: string | undefined): readonly 
   })
 }
 
-const autofillOf = (grant: Grant): Readonly<JsonObject> | null => grant.options.writes?.autofill ?? null
+function fillingOf({ options: { writes } }: Grant): Filling | null {
+  const autofill = writes?.autofill ?? null
+  return autofill === null ? null : { autofill, mayNotContradict: writes?.mayNotContradict === true }
+}

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../shared/errors.ts'
 import { bodyOf } from '../shared/http/body.ts'
+import { CARRIES_EVENT } from '../shared/http/event-address.ts'
 import { errorAnswer } from '../shared/http/error-answer.ts'
 import { queryValue } from '../shared/http/presented-key.ts'
+import type { ClientAddress } from '../shared/http/client-address.ts'
 import type { EventLog } from '../shared/log/port.ts'
 import type { Authenticator, Grant } from '../shared/registry/grant.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
@@ -10,6 +12,7 @@ import type { Registry } from '../shared/telemetry/metrics.ts'
 import { bulkAnswer, CREATED, JSON_TYPE, PIXEL } from './answers.ts'
 import { RECORD_DOCS } from './docs.ts'
 import { decodeData } from './domain/data-parameter.ts'
+import type { EnrichmentSources } from './domain/enrichment/addon.ts'
 import { createIngestMetrics } from './metrics.ts'
 import { type CollectionOutcome, Recorder } from './recorder.ts'
 import { allowedRedirect } from './redirect.ts'
@@ -29,6 +32,9 @@ export interface IngestDeps {
   readonly authenticator: Authenticator
   readonly metrics: Registry
   readonly settings: IngestSettings
+  readonly sources: EnrichmentSources
+  /** Told to events that ask for it. */
+  readonly clientAddress: ClientAddress
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly logger: Logger
@@ -48,7 +54,13 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     body: Buffer,
     collection: string | undefined,
   ): Promise<readonly CollectionOutcome[]> =>
-    recorder.record({ grant, body, collection, idempotencyKey: idempotencyKey(request) })
+    recorder.record({
+      grant,
+      body,
+      collection,
+      idempotencyKey: idempotencyKey(request),
+      visit: { address: () => deps.clientAddress(request.raw), userAgent: request.headers['user-agent'] },
+    })
   const recordOne = async (request: FastifyRequest, grant: Grant, body: Buffer): Promise<void> => {
     const [outcome] = await record(request, grant, body, parameter(request, 'collection'))
     const fault = outcome?.faults.get(0)
@@ -59,7 +71,6 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
   /** By the address alone: the answer is an image, a redirect, or JSON where the caller asks for it. */
   const recordByGet = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const data = queryValue(request, 'data')
-    // Without an event, this address is the collection's schema.
     if (data === undefined) throw new AppError('ResourceNotFoundError', 'Resource not found.')
     reply.header('cache-control', 'no-store')
     const redirect = queryValue(request, 'redirect')
@@ -124,7 +135,8 @@ export function registerIngest(app: FastifyInstance, deps: IngestDeps): void {
     )
     scope.get(
       '/3.0/projects/:projectId/events/:collection',
-      { config: { ...frequent, doc: RECORD_DOCS.get } },
+      // Without an event, this address is the collection's schema, and somebody else's.
+      { config: { ...frequent, doc: RECORD_DOCS.get }, constraints: CARRIES_EVENT },
       recordByGet,
     )
   })

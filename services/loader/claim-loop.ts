@@ -52,7 +52,7 @@ export async function loadClaim(
   const isFailed = (): boolean => failures.length > 0
   const load = async (batch: Batch, before: Promise<void> | undefined): Promise<void> => {
     try {
-      const prepared = await prepare(claim.epoch, batch, decodeEvent, unreadableReason, deps.buffers)
+      const prepared = await prepare(claim.epoch, batch, decodeEvent, unreadableReason, deps)
       await before
       if (isFailed() || claim.signal.aborted) return // not begun: the next owner cuts its own batches
       const sinceMs = performance.now()

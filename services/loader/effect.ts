@@ -5,6 +5,7 @@ import type { EventLog, PartitionClaim } from '../shared/log/port.ts'
 import type { Warehouse } from '../shared/warehouse/port.ts'
 import { writeDeadLetters } from './dead-letters.ts'
 import { splitForInserts } from './domain/arrange.ts'
+import type { Erase } from './domain/erase.ts'
 import type { DeadReason, DeadRecord, LoadableEvent } from './domain/decode.ts'
 import { formatIntent } from './domain/intent.ts'
 import type { LoaderMetrics } from './metrics.ts'
@@ -21,12 +22,16 @@ export interface EffectDeps {
   readonly settings: LoaderSettings
   readonly metrics: LoaderMetrics
   readonly buffers: RowBuffers
+  /** What was deleted does not come back. */
+  readonly erase: Erase
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>
 }
 
 export interface EffectOutcome {
   readonly stored: number
   readonly repeated: number
+  /** Dropped because they were deleted after they were received. */
+  readonly erased: number
   readonly dead: ReadonlyMap<DeadReason, number>
 }
 
@@ -45,6 +50,7 @@ export class RangeEffect {
   readonly #hardStop: AbortSignal
   readonly #tokenBase: string
   #deadlineMs = 0
+  #erased = 0
 
   constructor(deps: EffectDeps, claim: PartitionClaim, prepared: PreparedBatch, hardStop: AbortSignal) {
     this.#deps = deps
@@ -62,6 +68,7 @@ export class RangeEffect {
     const dead: DeadRecord[] = [...this.#prepared.dead]
     const { kept, parts } = await this.#keptParts(events)
     const refused = new Set<LoadableEvent>()
+    this.#erased = 0
     for (const [index, part] of parts.entries()) {
       for (const item of await this.#store(part, `${index}`)) {
         refused.add(item)
@@ -83,7 +90,9 @@ export class RangeEffect {
     await this.#retried(() => this.#claim.commit(batch.last + 1n))
     const reasons = new Map<DeadReason, number>()
     for (const { reason } of dead) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
-    return { stored: kept.length - refused.size, repeated: events.length - kept.length, dead: reasons }
+    const erased = this.#erased
+    const stored = kept.length - refused.size - erased
+    return { stored, repeated: events.length - kept.length, erased, dead: reasons }
   }
 
   async #keptParts(
@@ -99,14 +108,15 @@ export class RangeEffect {
       stored,
     )
     const kept = events.filter((_item, index) => repeats[index] !== true)
-    return { kept, parts: await toParts(epoch, kept, this.#deps.buffers) }
+    return { kept, parts: await toParts(epoch, kept, this.#deps) }
   }
 
   /** Stores what the warehouse takes, and returns what it never will: halves are tried until the bad rows stand alone. */
   async #store(part: InsertPart, sub: string): Promise<readonly LoadableEvent[]> {
-    const { events, rowBinary } = part
+    const { events, rowBinary, rowCount } = part
     try {
-      await this.#insert(EVENTS_TABLE, EVENT_COLUMNS, rowBinary, events.length, sub)
+      if (rowCount > 0) await this.#insert(EVENTS_TABLE, EVENT_COLUMNS, rowBinary, rowCount, sub)
+      this.#erased += events.length - rowCount
       // Answered, so read to its end; after an error a request that was given up may still be reading it.
       this.#deps.buffers.give(rowBinary)
       return []
@@ -117,7 +127,7 @@ export class RangeEffect {
     const middle = Math.ceil(events.length / 2)
     const refused: LoadableEvent[] = []
     for (const [index, half] of [events.slice(0, middle), events.slice(middle)].entries()) {
-      const halfPart = { events: half, rowBinary: await encodeRows(this.#claim.epoch, half, this.#deps.buffers) }
+      const halfPart = await encodeRows(this.#claim.epoch, half, this.#deps)
       refused.push(...(await this.#store(halfPart, `${sub}b${index}`)))
     }
     return refused

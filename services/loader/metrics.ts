@@ -7,7 +7,7 @@ export type InsertOutcome = 'stored' | 'unavailable' | 'rejected'
 /**
  * What the loader counts, on a registry of its caller's. Within the life of a process, for the records it read,
  *
- *     read = stored + repeated + dead-lettered + abandoned + in flight
+ *     read = stored + repeated + erased + dead-lettered + abandoned + in flight
  *
  * A record is counted as read each time this process reads it, and leaves "in flight" once: with its outcome, after the
  * commit that makes it final, or as abandoned when its partition went to another process first (which counts it anew).
@@ -17,6 +17,7 @@ export class LoaderMetrics {
   readonly read: Counter
   readonly stored: Counter
   readonly repeated: Counter
+  readonly erased: Counter
   readonly deadLettered: Counter<'reason'>
   readonly abandoned: Counter
   readonly inFlight: Gauge
@@ -35,6 +36,10 @@ export class LoaderMetrics {
     this.read = counter('loader_events_read_total', 'Records read from the log.')
     this.stored = counter('loader_events_stored_total', 'Events stored in the warehouse and committed.')
     this.repeated = counter('loader_events_repeated_total', 'Repeats of stored events, dropped and committed.')
+    this.erased = counter(
+      'loader_events_erased_total',
+      'Events that were deleted before they were stored, dropped and committed.',
+    )
     this.deadLettered = new Counter({
       name: 'loader_events_dead_lettered_total',
       help: 'Records that could not be used, kept in the dead-letter topic and committed.',
@@ -87,14 +92,15 @@ export class LoaderMetrics {
   }
 
   /** Counts the end of a batch. Call it once its commit is definite. */
-  finished(outcome: { stored: number; repeated: number; dead: ReadonlyMap<DeadReason, number> }): void {
+  finished(outcome: { stored: number; repeated: number; erased: number; dead: ReadonlyMap<DeadReason, number> }): void {
     this.stored.inc(outcome.stored)
     this.repeated.inc(outcome.repeated)
+    this.erased.inc(outcome.erased)
     let dead = 0
     for (const [reason, count] of outcome.dead) {
       this.deadLettered.inc({ reason }, count)
       dead += count
     }
-    this.inFlight.dec(outcome.stored + outcome.repeated + dead)
+    this.inFlight.dec(outcome.stored + outcome.repeated + outcome.erased + dead)
   }
 }

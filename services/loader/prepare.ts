@@ -2,6 +2,7 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Batch } from './batch-reader.ts'
 import { sortForTable, splitForInserts } from './domain/arrange.ts'
 import { type DeadRecord, type DecodeEvent, decodeRecord, type LoadableEvent, type ReasonOf } from './domain/decode.ts'
+import type { Erase } from './domain/erase.ts'
 import type { RowBuffers } from './row-buffers.ts'
 import { eventRowsBytes, writeEventRow } from './rows.ts'
 import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
@@ -9,9 +10,12 @@ import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
 /** Records worked on without letting anything else run: about ten milliseconds. */
 const STRETCH = 4_000
 
+/** Rows of some events. Where the parts are cut does not depend on what is erased: a replay may know of more deletions. */
 export interface InsertPart {
   readonly events: readonly LoadableEvent[]
   readonly rowBinary: Buffer
+  /** Without those that were deleted. */
+  readonly rowCount: number
 }
 
 export interface PreparedBatch {
@@ -23,29 +27,40 @@ export interface PreparedBatch {
   readonly parts: readonly InsertPart[] | undefined
 }
 
-/** Rows of `events`, in the given order. */
+export interface RowEncoder {
+  readonly buffers: RowBuffers
+  readonly erase: Erase
+}
+
+/** Rows of `events`, in the given order, without what was deleted. */
 export async function encodeRows(
   epoch: string,
   events: readonly LoadableEvent[],
-  buffers: RowBuffers,
-): Promise<Buffer> {
+  { buffers, erase }: RowEncoder,
+): Promise<InsertPart> {
   const writer = new RowBinaryWriter(buffers.take(eventRowsBytes(events)))
+  let rowCount = 0
   for (let start = 0; start < events.length; start += STRETCH) {
     if (start > 0) await yieldToOthers()
-    for (const item of events.slice(start, start + STRETCH)) writeEventRow(writer, epoch, item)
+    for (const item of events.slice(start, start + STRETCH)) {
+      const event = erase(item.event)
+      if (event === null) continue
+      writeEventRow(writer, epoch, event === item.event ? item : { event, record: item.record })
+      rowCount += 1
+    }
   }
-  return writer.finish()
+  return { events, rowBinary: writer.finish(), rowCount }
 }
 
 /** Events in the order of the table, cut into inserts. A function of the events alone. */
 export async function toParts(
   epoch: string,
   events: readonly LoadableEvent[],
-  buffers: RowBuffers,
+  encoder: RowEncoder,
 ): Promise<readonly InsertPart[]> {
   const parts: InsertPart[] = []
   for (const part of splitForInserts(sortForTable(events), ({ event }) => event.timestampMs)) {
-    parts.push({ events: part, rowBinary: await encodeRows(epoch, part, buffers) })
+    parts.push(await encodeRows(epoch, part, encoder))
   }
   return parts
 }
@@ -56,7 +71,7 @@ export async function prepare(
   batch: Batch,
   decode: DecodeEvent,
   reasonOf: ReasonOf,
-  buffers: RowBuffers,
+  encoder: RowEncoder,
 ): Promise<PreparedBatch> {
   const events: LoadableEvent[] = []
   const dead: DeadRecord[] = []
@@ -67,5 +82,5 @@ export async function prepare(
     else dead.push(decoded)
   }
   const hasKeys = events.some(({ event }) => event.repeatKey !== null)
-  return { batch, events, dead, parts: hasKeys ? undefined : await toParts(epoch, events, buffers) }
+  return { batch, events, dead, parts: hasKeys ? undefined : await toParts(epoch, events, encoder) }
 }

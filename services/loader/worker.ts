@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client'
 import { EVENTS_TOPIC } from '../shared/log/topics.ts'
 import { BatchSlots } from './batch-slots.ts'
 import { type ClaimProgress, loadClaim } from './claim-loop.ts'
+import { createErase, type KnownDeletions } from './domain/erase.ts'
 import type { EffectDeps } from './effect.ts'
 import { LoaderMetrics } from './metrics.ts'
 import { RowBuffers } from './row-buffers.ts'
@@ -9,9 +10,11 @@ import type { LoaderSettings } from './settings.ts'
 
 export const LOADER_GROUP = 'tributary.loader'
 
-export interface LoaderDeps extends Omit<EffectDeps, 'metrics' | 'buffers'> {
+export interface LoaderDeps extends Omit<EffectDeps, 'metrics' | 'buffers' | 'erase'> {
   readonly registry: Registry
   readonly settings: LoaderSettings
+  /** Caught up with the control topic, and following it. */
+  readonly deletions: KnownDeletions
 }
 
 /**
@@ -33,6 +36,7 @@ export async function runLoader(deps: LoaderDeps, signal: AbortSignal): Promise<
     }
   })
   const slots = new BatchSlots(deps.settings.batchesMax)
+  const erase = createErase(deps.deletions)
   const buffers = new RowBuffers(deps.settings.batchesMax)
   // Batches are the loader's own read-ahead; the log's has to cover the time of one read.
   const bufferBytesMax = deps.settings.batchBytesMax
@@ -43,7 +47,7 @@ export async function runLoader(deps: LoaderDeps, signal: AbortSignal): Promise<
     const fields = { partition, offset: String(committed.offset), replay: committed.metadata !== '' }
     deps.logger.info(fields, 'partition taken')
     try {
-      await loadClaim({ ...deps, metrics, buffers }, slots, claim, progress)
+      await loadClaim({ ...deps, metrics, buffers, erase }, slots, claim, progress)
     } finally {
       if (claims.get(partition) === progress) {
         claims.delete(partition)

@@ -5,9 +5,11 @@ import { bodyOf } from '../shared/http/body.ts'
 import { parseJson } from '../shared/http/json.ts'
 import { presentedKey } from '../shared/http/presented-key.ts'
 import type { Authenticator, Grant } from '../shared/registry/grant.ts'
+import type { Definitions } from '../shared/registry/definitions.ts'
 import type { Permission } from '../shared/registry/model.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
 import type { Warehouse } from '../shared/warehouse/port.ts'
+import { type Catalogue, createCatalogue } from './catalogue.ts'
 import type { Fields } from './language/parse.ts'
 import { createJobs, type Jobs } from './extraction/jobs.ts'
 import type { ExtractionFiles } from './extraction/files.ts'
@@ -22,6 +24,7 @@ import { Turns } from './turns.ts'
 export interface QueryDeps {
   readonly warehouse: Warehouse
   readonly authenticator: Authenticator
+  readonly definitions: Definitions
   readonly metrics: Registry
   readonly settings: QuerySettings
   /** Milliseconds since 1970: what relative timeframes count from. */
@@ -45,6 +48,7 @@ export interface QueryContext extends QueryDeps {
   /** Results that may be reused; what deletes events calls its `forget`. */
   readonly results: ResultCache
   readonly extractDeps: ExtractDeps
+  readonly catalogue: Catalogue
   /** Extractions to files, and the links to them; undefined where there is no place for files. */
   readonly fileExtractions: { readonly jobs: Jobs; readonly links: Links } | undefined
   /** The grant of the request's key. Throws KeyNotAuthorizedError when the key does not permit this. */
@@ -74,6 +78,7 @@ export function createQueryContext(deps: QueryDeps): QueryContext {
     results,
     runQuery,
     extractDeps,
+    catalogue: createCatalogue(deps.warehouse, deps.settings.catalogue),
     fileExtractions: place && {
       jobs: createJobs({ ...deps, files: place.files, isSole: place.isSole, extract: extractDeps }),
       links: linksUnder(place.secret),

@@ -8,6 +8,11 @@ export function explainedError(error: unknown, query: Query): unknown {
       cause: error,
     })
   }
+  return explainedPattern(error)
+}
+
+/** The same of a statement that has filters and nothing else of a query. */
+export function explainedPattern(error: unknown): unknown {
   if (hasCode(error, 'WAREHOUSE_REJECTED') && error.details['clickhouseType'] === 'CANNOT_COMPILE_REGEXP') {
     return new AppError('InvalidFilterError', 'A filter’s regex is not a valid RE2 pattern.', { cause: error })
   }

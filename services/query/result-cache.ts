@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { parseFilters } from '../shared/filters/parse.ts'
 import type { Grant } from '../shared/registry/grant.ts'
-import type { Query } from './language/tree.ts'
+import { collectionsOf, type Query } from './language/tree.ts'
 
 /** Up to this age a result is worth nothing: it is asked for anew. The API documents "more than 30 seconds". */
 export const MAX_AGE_FLOOR_S = 30
@@ -14,7 +14,7 @@ interface Entry {
   /** When its query began: what was stored later may not be in it. Monotonic. */
   readonly askedMs: number
   readonly projectId: string
-  readonly collection: string
+  readonly collections: readonly string[]
 }
 
 /**
@@ -52,14 +52,14 @@ export function createResultCache(bytesMax: number, nowMs: () => number = () => 
         const key = cacheKey(query, grant)
         const size = (key.length + (JSON.stringify(result)?.length ?? 0)) * BYTES_PER_CHARACTER
         if (size > bytesMax / 8) return
-        entries.set(key, { result, askedMs, projectId: grant.projectId, collection: query.collection }, { size })
+        entries.set(key, { result, askedMs, projectId: grant.projectId, collections: collectionsOf(query) }, { size })
       }
     },
     forget(projectId, collection) {
       forgotten++
       for (const [key, entry] of entries.entries()) {
         if (entry.projectId !== projectId) continue
-        if (collection === undefined || entry.collection === collection) entries.delete(key)
+        if (collection === undefined || entry.collections.includes(collection)) entries.delete(key)
       }
     },
     get bytes() {

@@ -9,7 +9,7 @@ import { type CompiledQuery, compileQuery, countProperties } from './language/co
 import { checkExtracted, EXTRACTED_MAX } from './language/extraction.ts'
 import { shapeResult } from './language/shape.ts'
 import { collectionProbe } from './language/source.ts'
-import type { Query } from './language/tree.ts'
+import { collectionsOf, type Query } from './language/tree.ts'
 import type { ResultCache } from './result-cache.ts'
 import type { QuerySettings } from './settings.ts'
 
@@ -86,7 +86,7 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
     const keep = results.asking(query, grant)
     const limits = limitsOf(query, settings.limits[grant.kind])
     const compiled = compileQuery(query, grant, now())
-    await requireCollection(grant, query.collection, limits, signal)
+    for (const collection of collectionsOf(query)) await requireCollection(grant, collection, limits, signal)
     const found = await read(compiled, limits, signal).catch((error: unknown) => {
       throw explainedError(error, query)
     })

@@ -1,4 +1,5 @@
 import type { KeyKind } from '../shared/registry/model.ts'
+import type { CatalogueSettings } from './catalogue.ts'
 import type { ReadLimits } from '../shared/warehouse/port.ts'
 
 export interface ExtractionSettings {
@@ -30,6 +31,10 @@ export interface QuerySettings {
   /** Memory for results that may be reused (`max_age`), in bytes. */
   readonly cacheBytesMax: number
   readonly extraction: ExtractionSettings
+  readonly catalogue: CatalogueSettings
+  /** Events that one DELETE may concern, with filters and without; 0 is no bound. */
+  readonly deletedWithFiltersMax: number
+  readonly deletedMax: number
 }
 
 const READ_LIMITS: ReadLimits = {
@@ -52,6 +57,9 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
   perProjectMax: 24,
   waitMs: 10_000,
   cacheBytesMax: 64 * 1_048_576,
+  catalogue: { propertiesMax: 1_000, ageMs: 1_000 },
+  deletedWithFiltersMax: 0,
+  deletedMax: 0,
   extraction: {
     scannedMax: 1_000_000,
     eventsMax: 100_000,

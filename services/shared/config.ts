@@ -2,6 +2,7 @@ import { isAbsolute, join, resolve } from 'node:path'
 import { AppError } from './errors.ts'
 import { parseEnvironment } from './config/parse-environment.ts'
 import type { Environment } from './config/settings.ts'
+import { clientAddressBehind } from './http/client-address.ts'
 import type { KeyKind } from './registry/model.ts'
 import type { ReadLimits } from './warehouse/port.ts'
 
@@ -67,6 +68,9 @@ export interface Config {
     readonly eventsPerRequestMax: number
     readonly queueBytesMax: number
     readonly redirectHosts: readonly string[]
+    readonly trustedProxies: readonly string[]
+    /** Absolute. */
+    readonly geoDatabase: string | undefined
   }
   readonly loader: {
     readonly batchRowsMax: number
@@ -80,6 +84,9 @@ export interface Config {
     readonly perProjectMax: number
     readonly waitMs: number
     readonly cacheBytesMax: number
+    readonly catalogue: { readonly propertiesMax: number; readonly ageMs: number }
+    readonly deletedWithFiltersMax: number
+    readonly deletedMax: number
     readonly extraction: ExtractionConfig
   }
 }
@@ -125,7 +132,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       eventBytesMax: e.TRIBUTARY_INGEST_EVENT_BYTES,
       eventsPerRequestMax: e.TRIBUTARY_INGEST_EVENTS,
       queueBytesMax: e.TRIBUTARY_INGEST_QUEUE_BYTES,
-      redirectHosts: redirectHosts(e),
+      redirectHosts: listed(e.TRIBUTARY_REDIRECT_HOSTS),
+      trustedProxies: trustedProxies(e, problems),
+      geoDatabase: e.TRIBUTARY_GEO_DATABASE === undefined ? undefined : resolve(cwd, e.TRIBUTARY_GEO_DATABASE),
     },
     loader: {
       batchRowsMax: e.TRIBUTARY_LOADER_BATCH_ROWS,
@@ -144,6 +153,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       perProjectMax: e.TRIBUTARY_QUERY_PER_PROJECT,
       waitMs: e.TRIBUTARY_QUERY_WAIT_MS,
       cacheBytesMax: e.TRIBUTARY_QUERY_CACHE_BYTES,
+      catalogue: { propertiesMax: e.TRIBUTARY_SCHEMA_PROPERTIES, ageMs: 1_000 },
+      deletedWithFiltersMax: e.TRIBUTARY_DELETE_FILTERED_EVENTS,
+      deletedMax: e.TRIBUTARY_DELETE_EVENTS,
       extraction: extractionOf(e),
     },
   }
@@ -251,11 +263,20 @@ function warehouse(e: Environment, dataDir: string, problems: string[]): Config[
   }
 }
 
-function redirectHosts(e: Environment): readonly string[] {
-  return (e.TRIBUTARY_REDIRECT_HOSTS ?? '')
+const listed = (text: string | undefined): readonly string[] =>
+  (text ?? '')
     .split(',')
-    .map((host) => host.trim().toLowerCase())
-    .filter((host) => host !== '')
+    .map((item) => item.trim().toLowerCase())
+    .filter((item) => item !== '')
+
+function trustedProxies(e: Environment, problems: string[]): readonly string[] {
+  const proxies = listed(e.TRIBUTARY_TRUSTED_PROXIES)
+  try {
+    clientAddressBehind(proxies)
+  } catch {
+    problems.push('TRIBUTARY_TRUSTED_PROXIES must be addresses, networks, loopback, linklocal or private')
+  }
+  return proxies
 }
 
 const limitsOf = (e: Environment, kind: 'MASTER' | 'READ' | 'ACCESS'): ReadLimits => ({

@@ -34,6 +34,8 @@ const ROWS: readonly Row[] = [
   { method: 'GET', url: '/3.0/projects', allowed: 'master', status: 200 },
   { method: 'GET', url: PROJECT, allowed: 'master', status: 200 },
   { method: 'HEAD', url: PROJECT, allowed: 'master', status: 200 },
+  { method: 'GET', url: `${PROJECT}/organization-usage`, allowed: 'master', status: 200 },
+  { method: 'GET', url: `${PROJECT}/limits`, allowed: 'master', status: 200 },
   { method: 'GET', url: `${PROJECT}/keys`, allowed: 'master', status: 200 },
   { method: 'POST', url: `${PROJECT}/keys`, body: { name: 'n' }, allowed: 'master', status: 201 },
   { method: 'GET', url: `${PROJECT}/keys/{K}`, allowed: 'master', status: 200 },

@@ -16,7 +16,14 @@ export function migrateContract(name: string, open: () => Promise<Warehouse>): v
     let warehouse: Warehouse
     beforeEach(async () => {
       warehouse ??= await open()
-      for (const table of ['schema_migrations', 'events', 'event_repeats', 'extra']) {
+      for (const table of [
+        'event_properties_of_events',
+        'event_properties',
+        'schema_migrations',
+        'events',
+        'event_repeats',
+        'extra',
+      ]) {
         await warehouse.command(`DROP TABLE IF EXISTS ${table} SYNC`)
       }
       rmSync(folder, { recursive: true, force: true })
@@ -33,17 +40,18 @@ export function migrateContract(name: string, open: () => Promise<Warehouse>): v
     }
 
     test('the first run applies every file in order, the second none', async () => {
-      expect(await migrate(warehouse, { signal })).toEqual([1, 2])
+      expect(await migrate(warehouse, { signal })).toEqual([1, 2, 12])
       expect(await migrate(warehouse, { signal })).toEqual([])
       expect(await ask('SELECT version, name FROM schema_migrations FINAL ORDER BY version')).toEqual([
         [1, 'events'],
         [2, 'event_repeats'],
+        [12, 'event_properties'],
       ])
     })
 
     test('several runs at the same time leave one schema', async () => {
       await Promise.all([1, 2, 3].map(() => migrate(warehouse, { signal })))
-      expect(await ask('SELECT count() FROM schema_migrations FINAL')).toEqual([[2]])
+      expect(await ask('SELECT count() FROM schema_migrations FINAL')).toEqual([[3]])
       expect(await migrate(warehouse, { signal })).toEqual([])
     })
 

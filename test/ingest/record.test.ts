@@ -284,6 +284,7 @@ test("an access key's autofill wins over what was sent, merges objects, replaces
     customer: { id: 'c1', name: 'Ada', plan: { name: 'gold' } },
     tags: ['filled'],
     ip: '1.2.3.4',
+    geo: expect.objectContaining({ country_code: 'PL' }), // of 1.2.3.4, by the key's own add-on
   })
   expect(
     JSON.parse(

@@ -6,7 +6,8 @@ import { INGEST_DEFAULTS } from '../../services/ingest/settings.ts'
 
 const RULES = { ...INGEST_DEFAULTS, depthMax: 6, propertiesMax: 40, eventBytesMax: 2_000, eventsPerRequestMax: 8 }
 const scanner = new RequestScanner(RULES)
-const preparer = new EventPreparer(RULES)
+const preparer = new EventPreparer(RULES, { geo: () => 'not_found', userAgent: () => 'not_found' })
+const VISIT = { receivedAtMs: 0, address: () => '192.0.2.1', userAgent: 'agent' }
 
 const scanOne = (text: string): EventSpan | undefined => scanner.scan(Buffer.from(text), 'c')?.[0]?.events[0]
 const textOf = ({ bytes, from, cutFrom, cutTo, to }: EventSpan): string =>
@@ -52,6 +53,10 @@ test.each([
   '{"a":"\\ud800"}',
   '{"a":"\\uDFFF"}',
   '{"a":"\\u12g4"}',
+  '{"a":"${keen.ip}"}',
+  '{"a":["${keen.user_agent}"]}',
+  '{"a":"\\u0024{keen.ip}"}',
+  '{"a":"$\\u007bkeen.ip}"}',
   '{"a":1,"a":2}',
   '{"b":{"a":1,"a":2}}',
   '{"a.b":1}',
@@ -98,6 +103,10 @@ const valueText: fc.Arbitrary<string> = fc.letrec<{ value: string; object: strin
       '"\\u0041\\/"',
       '"\\ud83d\\ude00"',
       '"2024-01-01"',
+      '"${keen.ip}"',
+      '"$\\u007Bkeen.ip}"',
+      '"\\u0024{keen.user_agent}"',
+      '"${keen.\\u0069p}"',
     ),
     fc
       .array(
@@ -140,7 +149,7 @@ test('what the scan takes, the whole rules take, with the same time and the same
       const span = scanOne(text)
       if (span === undefined) return
       taken += 1
-      const prepared = preparer.prepare(JSON.parse(text), null)
+      const prepared = preparer.prepare(JSON.parse(text), null, VISIT, () => {})
       expect(prepared).toEqual({
         timestampMs: Number.isNaN(span.timestampMs) ? undefined : span.timestampMs,
         uniquenessToken: undefined,

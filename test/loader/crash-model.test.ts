@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
+import { NO_DELETIONS } from '../../services/loader/domain/erase.ts'
 import { LOADER_DEFAULTS } from '../../services/loader/settings.ts'
 import { runLoader } from '../../services/loader/worker.ts'
 import { AppError } from '../../services/shared/errors.ts'
@@ -117,6 +118,7 @@ function startProcess(world: World, faults: readonly Fault[]): { settled: Promis
     log: openMemoryLog(world.log, step),
     warehouse: openMemoryWarehouse(world.warehouse, step),
     registry,
+    deletions: NO_DELETIONS,
     logger: { info: () => undefined, warn: () => undefined, error: () => undefined },
     settings: { ...LOADER_DEFAULTS, batchRowsMax: world.rows, batchAgeMs: 0, retryDelayMs: 0, retryDelayMaxMs: 0 },
   }

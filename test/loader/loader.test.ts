@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { NO_DELETIONS } from '../../services/loader/domain/erase.ts'
 import { LOADER_DEFAULTS, type LoaderSettings } from '../../services/loader/settings.ts'
 import { LOADER_GROUP, runLoader } from '../../services/loader/worker.ts'
 import { AppError } from '../../services/shared/errors.ts'
@@ -75,7 +76,10 @@ async function loadAll(target: Warehouse = warehouse, settings: Partial<LoaderSe
   const stop = new AbortController()
   const registry = new Registry()
   const all = { ...LOADER_DEFAULTS, batchAgeMs: 20, retryDelayMs: 5, retryDelayMaxMs: 20, ...settings }
-  const run = runLoader({ log, warehouse: target, registry, settings: all, logger: silent }, stop.signal)
+  const run = runLoader(
+    { deletions: NO_DELETIONS, log, warehouse: target, registry, settings: all, logger: silent },
+    stop.signal,
+  )
   while (!(await isCaughtUp())) await Promise.race([delay(20), run])
   stop.abort()
   await run
@@ -216,7 +220,7 @@ test('a batch that a loader began and left is finished by the next one with the 
     throw new Error('the process dies here')
   })
   const settings = { ...LOADER_DEFAULTS, batchRowsMax: 20, batchAgeMs: 20 }
-  const deps = { log, warehouse: broken, registry: new Registry(), settings, logger: silent }
+  const deps = { deletions: NO_DELETIONS, log, warehouse: broken, registry: new Registry(), settings, logger: silent }
   await expect(runLoader(deps, stop.signal)).rejects.toThrow('the process dies here')
   await send(0, [event('left', { n: 30 })])
   await loadAll(

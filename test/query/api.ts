@@ -1,6 +1,7 @@
 import { AppError } from '../../services/shared/errors.ts'
 import { buildServer } from '../../services/shared/http/server.ts'
 import type { Authenticator, Grant } from '../../services/shared/registry/grant.ts'
+import type { Definitions } from '../../services/shared/registry/definitions.ts'
 import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
@@ -8,6 +9,7 @@ import type { ExtractionPlace } from '../../services/query/context.ts'
 import type { DatasetPlace } from '../../services/query/routes/datasets.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
+import { memoryDefinitions } from '../support/definitions.ts'
 import { WIDE_LIMITS } from './stored-events.ts'
 
 export const SETTINGS: QuerySettings = {
@@ -21,11 +23,14 @@ export const SETTINGS: QuerySettings = {
 /** The query service alone on a server, with keys from a table. */
 export function buildQueryApi(options: {
   readonly warehouse: Warehouse
-  readonly keys: Readonly<Record<string, Grant>>
+  readonly keys?: Readonly<Record<string, Grant>>
+  /** Instead of the table of keys. */
+  readonly authenticator?: Authenticator
   readonly nowMs: number
   readonly settings?: QuerySettings
   readonly extractions?: ExtractionPlace
   readonly datasets?: DatasetPlace
+  readonly definitions?: Definitions
   /** Instead of `nowMs`, for time that passes. */
   readonly now?: () => number
 }) {
@@ -37,9 +42,9 @@ export function buildQueryApi(options: {
     bodyBytesMax: 1_000_000,
     isReady: () => Promise.resolve({ ready: true, problems: [] }),
   })
-  const authenticator: Authenticator = {
+  const authenticator: Authenticator = options.authenticator ?? {
     authenticate(projectId, presentedKey) {
-      const grant = presentedKey === undefined ? undefined : options.keys[presentedKey]
+      const grant = presentedKey === undefined ? undefined : options.keys?.[presentedKey]
       if (grant === undefined) throw new AppError('InvalidApiKeyError', 'The key is not valid.')
       if (grant.projectId !== projectId) throw new AppError('ResourceNotFoundError', 'Resource not found.')
       return grant
@@ -48,6 +53,7 @@ export function buildQueryApi(options: {
   registerQuery(app, {
     warehouse: options.warehouse,
     authenticator,
+    definitions: options.definitions ?? memoryDefinitions(() => options.nowMs).definitions,
     metrics,
     logger,
     settings: options.settings ?? SETTINGS,

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import type { FilterFields, GroupFields, Json, QueryFields } from './model.ts'
+import type { FilterFields, GroupFields, Json, MeasureFields, QueryFields, StepFields } from './model.ts'
 
 /** Names that collide in every way: parents that are sometimes values, and names that ClickHouse's identifiers must not misread. */
 export const PATHS = [
@@ -296,8 +296,96 @@ const aggregation = fc
     return { analysis: drawn.analysis, fields }
   })
 
+const measure: fc.Arbitrary<MeasureFields> = fc
+  .record({
+    analysis_type: fc.constantFrom(...AGGREGATES),
+    target_property: path,
+    percentile: fc.constantFrom(0, 50, 99.99),
+  })
+  .map(({ analysis_type, target_property, percentile }) => ({
+    analysis_type,
+    ...(analysis_type === 'count' ? {} : { target_property }),
+    ...(analysis_type === 'percentile' ? { percentile } : {}),
+  }))
+const LABELS = ['a', 'b b', 'it"s', '__proto__', 'result', 'é'] as const
+
+/** Several at once, in the shapes of one: what an aggregation asks for, under labels. */
+const multiAnalysis = fc
+  .record({
+    shape: aggregation,
+    drawn: fc.uniqueArray(fc.constantFrom(...LABELS), { minLength: 1, maxLength: 4 }),
+    measures: fc.array(measure, { minLength: 4, maxLength: 4 }),
+    orderBy: fc.nat(3),
+  })
+  .map(({ shape, drawn, measures, orderBy }) => {
+    // A label may not be the name of a group as well.
+    const grouped = new Set((shape.fields.group_by ?? []).map(nameOf))
+    const labels =
+      drawn.filter((name) => !grouped.has(name)).length > 0 ? drawn.filter((name) => !grouped.has(name)) : ['l']
+    const { target_property: _target, percentile: _percentile, order_by, limit, ...fields } = shape.fields
+    const analyses = Object.fromEntries(labels.map((label, i) => [label, measures[i] ?? { analysis_type: 'count' }]))
+    const [{ property_name, direction } = { property_name: '', direction: '' }] = order_by ?? []
+    const label = labels[orderBy % labels.length] ?? ''
+    const isByResult = property_name === 'result'
+    // Sums of squares that differ in the last bit must not decide an order.
+    const isShaky = isByResult && analyses[label]?.analysis_type === 'standard_deviation'
+    const order = [{ property_name: isByResult ? label : property_name, direction }]
+    return {
+      analysis: 'multi_analysis' as const,
+      fields: {
+        ...fields,
+        analyses,
+        ...(order_by !== undefined && !isShaky && { order_by: order, ...(limit !== undefined && { limit }) }),
+      },
+    }
+  })
+
+const actorPath = fc.constantFrom('s', 'mixed', 'u.id', 'tags', 'n', 'missing')
+const step: fc.Arbitrary<StepFields> = fc.record(
+  {
+    event_collection: fc.constant('things'),
+    actor_property: actorPath,
+    timeframe,
+    filters: fc.array(anyFilter(simpleFilter), { maxLength: 1 }),
+    inverted: fc.boolean(),
+    optional: fc.boolean(),
+    with_actors: fc.boolean(),
+  },
+  { requiredKeys: ['event_collection', 'actor_property', 'timeframe'] },
+)
+
+/** Steps often share their actor and timeframe, since funnels of nobody prove little. */
+const funnel = fc
+  .record({
+    steps: fc.array(step, { minLength: 1, maxLength: 4 }),
+    actor: fc.option(actorPath, { nil: undefined }),
+    timeframe: fc.option(timeframe, { nil: undefined }),
+    ordered: fc.boolean(),
+    window: fc.option(fc.constantFrom(1, 3_600, 86_400, 864_000), { nil: undefined }),
+  })
+  .map((drawn) => {
+    const steps = drawn.steps.map((one, i): StepFields => {
+      const { inverted, optional, ...rest } = one
+      const shared = {
+        ...rest,
+        ...(drawn.actor !== undefined && { actor_property: drawn.actor }),
+        ...(drawn.timeframe !== undefined && { timeframe: drawn.timeframe }),
+      }
+      if (i === 0 || drawn.ordered) return shared
+      return { ...shared, ...(inverted !== undefined && { inverted }), ...(optional !== undefined && { optional }) }
+    })
+    const [{ timeframe: ofFirst } = { timeframe: { start: '', end: '' } }] = steps
+    const order = drawn.ordered ? { ordered: true, ...(drawn.window !== undefined && { window: drawn.window }) } : {}
+    return { analysis: 'funnel' as const, fields: { timeframe: ofFirst, steps, ...order } }
+  })
+
 /** A query of any shape that the API takes. */
 export const queryArbitrary: fc.Arbitrary<{
-  readonly analysis: (typeof AGGREGATES)[number] | 'extraction'
+  readonly analysis: (typeof AGGREGATES)[number] | 'multi_analysis' | 'funnel' | 'extraction'
   readonly fields: QueryFields
-}> = fc.oneof({ weight: 5, arbitrary: aggregation }, { weight: 1, arbitrary: extraction })
+}> = fc.oneof(
+  { weight: 5, arbitrary: aggregation },
+  { weight: 2, arbitrary: multiAnalysis },
+  { weight: 2, arbitrary: funnel },
+  { weight: 1, arbitrary: extraction },
+)

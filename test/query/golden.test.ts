@@ -18,7 +18,7 @@ interface Case {
 const common = { event_collection: 'purchases', timeframe: 'this_2_days' }
 const eq = { property_name: 'customer.id', operator: 'eq', property_value: 'c-1' }
 
-const CASES: Readonly<Record<string, Case>> = {
+const CASES: Record<string, Case> = {
   count: { analysis: 'count', fields: common },
   'count-under-an-access-key': {
     analysis: 'count',
@@ -85,6 +85,50 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 }
 
+Object.assign(CASES, {
+  'multi-analysis-by-group': {
+    analysis: 'multi_analysis',
+    fields: {
+      ...common,
+      group_by: 'country',
+      analyses: {
+        buyers: { analysis_type: 'count_unique', target_property: 'customer.id' },
+        total: { analysis_type: 'sum', target_property: 'price' },
+      },
+    },
+    keyFilters: [eq],
+  },
+  funnel: {
+    analysis: 'funnel',
+    fields: {
+      timeframe: 'this_2_days',
+      steps: [
+        { event_collection: 'visits', actor_property: 'who', with_actors: true },
+        {
+          event_collection: 'visits',
+          actor_property: 'who',
+          filters: [{ ...eq, property_name: 'page' }],
+          optional: true,
+        },
+        { event_collection: 'purchases', actor_property: 'customer.id', inverted: true },
+      ],
+    },
+    keyFilters: [eq],
+  },
+  'funnel-in-order': {
+    analysis: 'funnel',
+    fields: {
+      timeframe: 'this_2_days',
+      ordered: true,
+      window: 3_600,
+      steps: [
+        { event_collection: 'visits', actor_property: 'who' },
+        { event_collection: 'purchases', actor_property: 'who' },
+      ],
+    },
+  },
+} satisfies Record<string, Case>)
+
 const compiled = ({ analysis, fields, keyFilters }: Case) =>
   compileQuery(parseQuery(analysis, fields), grantFor(PROJECT, keyFilters), NOW)
 
@@ -99,8 +143,11 @@ test.each(Object.entries(CASES))('%s compiles to the SQL that was agreed on', (n
 
 describe('in every shape of query', () => {
   const shapes = ANALYSES.flatMap((analysis) => {
-    const fields = { ...common, target_property: 'price', percentile: 5 }
+    const steps = [{ event_collection: 'purchases', actor_property: 'who' }]
+    const analyses = { one: { analysis_type: 'count' }, two: { analysis_type: 'sum', target_property: 'price' } }
+    const fields = { ...common, target_property: 'price', percentile: 5, steps, analyses }
     const plain = [{ analysis, fields }]
+    if (analysis === 'funnel') return plain
     if (analysis === 'extraction')
       return [...plain, { analysis, fields: { ...fields, latest: 3, property_names: ['a'] } }]
     return [
@@ -126,7 +173,8 @@ describe('in every shape of query', () => {
 
   test.each(shapes)('no value of a caller stands in the SQL: $analysis $fields', (shape) => {
     const mark = 'MARKED-VALUE'
-    const fields = { ...shape.fields, event_collection: mark, filters: [{ ...eq, property_value: mark }] }
+    const own = { event_collection: mark, filters: [{ ...eq, property_value: mark }] }
+    const fields = { ...shape.fields, ...own, steps: [{ ...own, actor_property: 'who' }] }
     const { sql, params } = compiled({ ...shape, fields, keyFilters: [{ ...eq, property_value: mark }] })
     expect(sql).not.toContain(mark)
     expect(sql).not.toContain(PROJECT)

@@ -36,6 +36,26 @@ export interface QueryFields {
   readonly zero_fill?: boolean
   readonly latest?: number
   readonly property_names?: readonly string[]
+  readonly analyses?: Readonly<Record<string, MeasureFields>>
+  readonly steps?: readonly StepFields[]
+  readonly ordered?: boolean
+  readonly window?: number
+}
+
+export interface MeasureFields {
+  readonly analysis_type: string
+  readonly target_property?: string
+  readonly percentile?: number
+}
+
+export interface StepFields {
+  readonly event_collection: string
+  readonly actor_property: string
+  readonly timeframe: { readonly start: string; readonly end: string }
+  readonly filters?: readonly FilterFields[]
+  readonly inverted?: boolean
+  readonly optional?: boolean
+  readonly with_actors?: boolean
 }
 
 type Scalar = boolean | number | string
@@ -113,7 +133,11 @@ export function passes(event: ModelEvent, filter: FilterFields): boolean {
   }
 }
 
-function aggregate(analysis: string, fields: QueryFields, events: readonly ModelEvent[]): Json {
+function aggregate(
+  analysis: string,
+  fields: Omit<MeasureFields, 'analysis_type'>,
+  events: readonly ModelEvent[],
+): Json {
   const values = events.map((event) => lookUp(event, fields.target_property ?? ''))
   const numbers = values.filter((value) => typeof value === 'number').toSorted((a, b) => a - b)
   const unique = [...new Set(values.flatMap(scalars))].toSorted(compareShown)
@@ -184,7 +208,25 @@ const nameOf = (group: GroupFields): string => (typeof group === 'string' ? grou
 
 interface ModelRow {
   readonly groups: readonly Group[]
-  readonly result: Json
+  /** By label; `result` for a single analysis. */
+  readonly results: Readonly<Record<string, Json>>
+}
+
+/** What each label is over these events; a single analysis is labelled `result`. */
+function computed(
+  analysis: string,
+  fields: QueryFields,
+  events: readonly ModelEvent[],
+): Readonly<Record<string, Json>> {
+  if (analysis !== 'multi_analysis') return { result: aggregate(analysis, fields, events) }
+  return Object.fromEntries(
+    Object.entries(fields.analyses ?? {}).map(([label, one]) => [label, aggregate(one.analysis_type, one, events)]),
+  )
+}
+
+function valueOf(analysis: string, fields: QueryFields, events: readonly ModelEvent[]): Json {
+  const all = computed(analysis, fields, events)
+  return analysis === 'multi_analysis' ? all : (all['result'] ?? null)
 }
 
 function combinations(event: ModelEvent, groups: readonly GroupFields[]): readonly (readonly Group[])[] {
@@ -214,7 +256,7 @@ function grouped(
   for (const event of events) enter(event, true)
   const rows: ModelRow[] = [...members.values()].map((member) => ({
     groups: member.groups,
-    result: aggregate(analysis, fields, member.events),
+    results: computed(analysis, fields, member.events),
   }))
   const byGroup = (place: number) => (a: ModelRow, b: ModelRow) =>
     compareShown(a.groups[place]?.place ?? null, b.groups[place]?.place ?? null)
@@ -222,7 +264,10 @@ function grouped(
     const place = groups.findIndex((group) => nameOf(group) === property_name)
     const order =
       place === -1
-        ? (a: ModelRow, b: ModelRow) => (Array.isArray(a.result) ? 0 : compareShown(a.result, b.result))
+        ? (a: ModelRow, b: ModelRow) => {
+            const [left = null, right = null] = [a.results[property_name], b.results[property_name]]
+            return Array.isArray(left) ? 0 : compareShown(left, right)
+          }
         : byGroup(place)
     return (a: ModelRow, b: ModelRow) => (direction === 'DESC' ? -order(a, b) : order(a, b))
   })
@@ -230,7 +275,7 @@ function grouped(
   const sorted = rows.toSorted((a, b) => all.reduce((order, next) => order || next(a, b), 0))
   return sorted.slice(0, fields.limit).map((row) => ({
     ...Object.fromEntries(groups.map((group, i) => [nameOf(group), row.groups[i]?.shown ?? null])),
-    result: row.result,
+    ...row.results,
   }))
 }
 
@@ -321,6 +366,72 @@ function extract(fields: QueryFields, events: readonly ModelEvent[]): Json {
   })
 }
 
+/** An actor is a value and its type. */
+const actorKey = (value: Scalar): string => JSON.stringify(value)
+
+interface StepEvent {
+  readonly actor: string
+  readonly atMs: number
+  readonly event: ModelEvent
+}
+
+function stepEvents(step: StepFields, events: readonly ModelEvent[]): readonly StepEvent[] {
+  const [startMs, endMs] = [Date.parse(step.timeframe.start), Date.parse(step.timeframe.end)]
+  return events
+    .filter((event) => event.timestampMs >= startMs && event.timestampMs < endMs)
+    .filter((event) => (step.filters ?? []).every((filter) => passes(event, filter)))
+    .flatMap((event) =>
+      scalars(lookUp(event, step.actor_property)).map((actor) => ({
+        actor: actorKey(actor),
+        atMs: event.timestampMs,
+        event,
+      })),
+    )
+}
+
+/** Every way through the steps, tried: one event a step, in time; of one moment, whatever is of an earlier step first. */
+function comesThrough(found: readonly (readonly StepEvent[])[], actor: string, windowMs: number): number {
+  const own = found.map((events) => events.filter((event) => event.actor === actor))
+  const bits = (event: ModelEvent): bigint =>
+    own.reduce((mask, events, i) => (events.some((one) => one.event === event) ? mask | (1n << BigInt(i)) : mask), 0n)
+  const before = (a: StepEvent, b: StepEvent): boolean =>
+    a.event !== b.event && (a.atMs < b.atMs || (a.atMs === b.atMs && bits(a.event) <= bits(b.event)))
+  const from = (place: number, first: StepEvent, last: StepEvent): number =>
+    Math.max(
+      place,
+      ...(own[place] ?? [])
+        .filter((next) => before(last, next) && next.atMs - first.atMs <= windowMs)
+        .map((next) => from(place + 1, first, next)),
+    )
+  return Math.max(0, ...(own[0] ?? []).map((first) => from(1, first, first)))
+}
+
+/** A funnel's answer over the events of the one collection that all steps are about. */
+export function modelFunnel(fields: QueryFields, events: readonly ModelEvent[]): Json {
+  const steps = fields.steps ?? []
+  const found = steps.map((step) => stepEvents(step, events))
+  const all = new Set(found.flat().map(({ actor }) => actor))
+  const windowMs = (fields.window ?? Number.POSITIVE_INFINITY) * 1_000
+  const kept: ReadonlySet<string>[] = []
+  let base = all as ReadonlySet<string>
+  for (const [place, step] of steps.entries()) {
+    const did = new Set(found[place]?.map(({ actor }) => actor))
+    const left =
+      fields.ordered === true
+        ? [...all].filter((actor) => comesThrough(found, actor, windowMs) > place)
+        : [...base].filter((actor) => did.has(actor) !== (step.inverted ?? false))
+    kept.push(new Set(left))
+    if (step.optional !== true) base = new Set(left)
+  }
+  const shown = (actors: ReadonlySet<string>): Json =>
+    [...actors].map((actor) => JSON.parse(actor) as Json).toSorted(compareShown)
+  const wantsActors = steps.some((step) => step.with_actors === true)
+  return {
+    result: kept.map(({ size }) => size),
+    ...(wantsActors && { actors: kept.map((actors, i) => (steps[i]?.with_actors === true ? shown(actors) : null)) }),
+  }
+}
+
 /** The `result` of an ad-hoc query over these events, which are all of its collection's. */
 export function modelResult(analysis: string, fields: QueryFields, events: readonly ModelEvent[]): Json {
   const [startMs, endMs] = [Date.parse(fields.timeframe.start), Date.parse(fields.timeframe.end)]
@@ -333,7 +444,7 @@ export function modelResult(analysis: string, fields: QueryFields, events: reado
   if (analysis === 'extraction') return extract(fields, chosen)
   const isGrouped = (fields.group_by ?? []).length > 0
   if (fields.interval === undefined) {
-    return isGrouped ? grouped(analysis, fields, chosen, []) : aggregate(analysis, fields, chosen)
+    return isGrouped ? grouped(analysis, fields, chosen, []) : valueOf(analysis, fields, chosen)
   }
   const [, sign = '+', hours = '0', minutes = '0'] = /([+-])(\d\d):(\d\d)$/.exec(fields.timeframe.start) ?? []
   const offsetMs = (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * MINUTE_MS
@@ -343,7 +454,7 @@ export function modelResult(analysis: string, fields: QueryFields, events: reado
     const inside = chosen.filter((event) => event.timestampMs >= edge && event.timestampMs < next)
     const filled = fields.zero_fill === false ? [] : chosen
     return {
-      value: isGrouped ? grouped(analysis, fields, inside, filled) : aggregate(analysis, fields, inside),
+      value: isGrouped ? grouped(analysis, fields, inside, filled) : valueOf(analysis, fields, inside),
       timeframe: { start: printed(edge, offsetMs), end: printed(next, offsetMs) },
     }
   })

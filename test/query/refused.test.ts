@@ -55,7 +55,7 @@ test.each([
 
 test.each([
   [{ latest: 0 }, 'InvalidRequestFieldError'],
-  [{ latest: 100_001 }, 'ExtractionTooLargeError'],
+  [{ latest: 1.5 }, 'InvalidRequestFieldError'],
   [{ property_names: [5] }, 'InvalidPropertyNameError'],
 ])('a bad extraction is named: %j', (fields, code) => {
   expect(() => parseQuery('extraction', { ...common, ...fields })).toThrow(expect.objectContaining({ code }))

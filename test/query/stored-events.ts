@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { KeyKind, KeyOptions, Permission } from '../../services/shared/registry/model.ts'
-import { type Grant, grantOf } from '../../services/shared/registry/grant.ts'
+import type { KeyKind, KeyOptions, Permission, ProjectKey } from '../../services/shared/registry/model.ts'
+import { type DeletionsOf, type Grant, grantOf } from '../../services/shared/registry/grant.ts'
 import { openChdbWarehouse } from '../../services/shared/warehouse/chdb.ts'
 import { migrate } from '../../services/shared/warehouse/migrate.ts'
 import type { ReadLimits, Warehouse } from '../../services/shared/warehouse/port.ts'
@@ -83,9 +83,14 @@ const NO_OPTIONS: KeyOptions = {
 }
 
 /** A grant as the registry would make it. With filters it is an access key's. */
-export function grantFor(projectId: string, filters?: readonly unknown[], kind: KeyKind = 'master'): Grant {
+export function grantFor(
+  projectId: string,
+  filters?: readonly unknown[],
+  kind: KeyKind = 'master',
+  deletionsOf: DeletionsOf = () => [],
+): Grant {
   const permitted: readonly Permission[] = ['queries']
-  return grantOf({
+  const key: ProjectKey = {
     id: 'key-under-test',
     projectId,
     kind: filters === undefined ? kind : 'access',
@@ -95,5 +100,6 @@ export function grantFor(projectId: string, filters?: readonly unknown[], kind: 
     permitted,
     options: filters === undefined ? NO_OPTIONS : { ...NO_OPTIONS, queries: { filters } },
     createdAtMs: 0,
-  })
+  }
+  return grantOf(key, deletionsOf)
 }

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
+import { openEnrichmentSources } from '../../services/ingest/enrichment-sources.ts'
 import { registerIngest } from '../../services/ingest/register.ts'
 import { INGEST_DEFAULTS, type IngestSettings, REQUEST_BYTES_MAX } from '../../services/ingest/settings.ts'
 import { AppError } from '../../services/shared/errors.ts'
 import { decodeEvent } from '../../services/shared/events/codec.ts'
 import type { LoggedEvent } from '../../services/shared/events/event.ts'
+import { clientAddressBehind } from '../../services/shared/http/client-address.ts'
 import { buildServer } from '../../services/shared/http/server.ts'
 import { openLmdbLog } from '../../services/shared/log/lmdb/open.ts'
 import type { EventLog, LogRecord } from '../../services/shared/log/port.ts'
@@ -92,6 +94,9 @@ export interface IngestOptions {
   /** In place of the log's own. */
   readonly append?: EventLog['append']
   readonly bodyBytesMax?: number
+  readonly trustedProxies?: readonly string[]
+  /** In place of the table of keys. */
+  readonly authenticator?: Authenticator
 }
 
 export const PARTITIONS = 4
@@ -113,9 +118,11 @@ export async function openIngest(options: IngestOptions = {}): Promise<IngestUnd
   registerIngest(app, {
     log: options.append === undefined ? log : { append: options.append },
     eventPartitions: PARTITIONS,
-    authenticator: authenticatorOf(options.autofill),
+    authenticator: options.authenticator ?? authenticatorOf(options.autofill),
     metrics,
     settings: { ...INGEST_DEFAULTS, ...options.settings },
+    sources: await openEnrichmentSources(undefined),
+    clientAddress: clientAddressBehind(options.trustedProxies ?? []),
     now: options.now ?? Date.now,
     logger,
   })

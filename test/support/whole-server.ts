@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { ADMIN_SETTINGS, registerAdmin } from '../../services/admin/app.ts'
+import { openEnrichmentSources } from '../../services/ingest/enrichment-sources.ts'
 import { registerIngest } from '../../services/ingest/register.ts'
 import { INGEST_DEFAULTS } from '../../services/ingest/settings.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS } from '../../services/query/settings.ts'
+import { clientAddressBehind } from '../../services/shared/http/client-address.ts'
 import { registerDiscovery } from '../../services/shared/http/discovery.ts'
 import { buildServer } from '../../services/shared/http/server.ts'
 import { createLogger } from '../../services/shared/telemetry/logger.ts'
@@ -36,10 +38,23 @@ export async function wholeServer(): Promise<WholeServer> {
   })
   registerDiscovery(app)
   const common = { authenticator: registry, metrics, logger, now: Date.now }
-  registerIngest(app, { ...common, log, eventPartitions: 1, settings: INGEST_DEFAULTS })
+  registerIngest(app, {
+    ...common,
+    log,
+    eventPartitions: 1,
+    settings: INGEST_DEFAULTS,
+    sources: await openEnrichmentSources(undefined),
+    clientAddress: clientAddressBehind([]),
+  })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
   const datasets = { definitions: registry.definitions, organizationId: DEPLOYMENT.organizationId }
-  registerQuery(app, { ...common, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS, datasets })
+  registerQuery(app, {
+    ...common,
+    definitions: registry.definitions,
+    warehouse: {} as Warehouse,
+    settings: DEFAULT_QUERY_SETTINGS,
+    datasets,
+  })
   return {
     app,
     routes,

@@ -32,18 +32,21 @@ export function organizationProjectView(project: Project, keys: Keys): object {
   }
 }
 
-/** A project as its own keys see it. Its collections are told by `events_url`. */
-export function projectView(project: Project): object {
+/** A project as its own keys see it. */
+export function projectView(
+  project: Project,
+  { collections, savedQueries }: { readonly collections: readonly string[]; readonly savedQueries: readonly string[] },
+): object {
   const url = `/3.0/projects/${project.id}`
   return {
     id: project.id,
     name: project.name,
     organization_id: project.organizationId,
     is_active: project.isActive,
-    events: [],
+    events: collections.map((name) => ({ name, url: `${url}/events/${encodeURIComponent(name)}` })),
     events_url: `${url}/events`,
     queries_url: `${url}/queries`,
-    saved_queries: [],
+    saved_queries: savedQueries.map((name) => ({ query_name: name, url: `${url}/queries/saved/${name}` })),
     url,
   }
 }

@@ -1,15 +1,19 @@
 import { join } from 'node:path'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
+import { openEnrichmentSources } from '../../ingest/enrichment-sources.ts'
 import { registerIngest } from '../../ingest/register.ts'
 import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
-import { runLoader } from '../../loader/worker.ts'
+import { LOADER_GROUP, runLoader } from '../../loader/worker.ts'
 import { folderFiles } from '../../query/extraction/folder-files.ts'
+import { runDeletions } from '../../query/deletions/runner.ts'
 import { registerQuery } from '../../query/register.ts'
+import { followDeletions } from '../../shared/deletions/follow.ts'
 import type { Config } from '../../shared/config.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
+import { clientAddressBehind } from '../../shared/http/client-address.ts'
 import { registerDiscovery } from '../../shared/http/discovery.ts'
 import { buildServer } from '../../shared/http/server.ts'
 import { type Life, live } from '../../shared/lifecycle.ts'
@@ -24,6 +28,7 @@ import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { openLog } from '../open/log.ts'
 import { openWarehouse } from '../open/warehouse.ts'
 import type { Role } from '../serve.ts'
+import { collectionsOf } from './collections.ts'
 import { banner } from './banner.ts'
 import { listen } from './listen.ts'
 import { readinessChecks } from './readiness.ts'
@@ -75,7 +80,12 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
   const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
   if (has('loader') && warehouse !== undefined) {
-    startLoader(life, { log, warehouse, logger, registry: metrics, settings: { ...LOADER_DEFAULTS, ...config.loader } })
+    const followed = await followDeletions(log, life.signal)
+    const { deletions } = followed
+    opened.defer(async () => followed.close())
+    life.background('deletions of the loader', untilFailed(followed.failed, life.signal))
+    const settings = { ...LOADER_DEFAULTS, ...config.loader }
+    startLoader(life, { log, warehouse, logger, registry: metrics, settings, deletions })
   }
 
   const app = buildServer({
@@ -102,13 +112,30 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         authenticator: registry,
         metrics,
         settings: { ...INGEST_DEFAULTS, ...config.ingest },
+        sources: await openEnrichmentSources(config.ingest.geoDatabase),
+        clientAddress: clientAddressBehind(config.ingest.trustedProxies),
         now: Date.now,
         logger,
       })
     }
-    if (has('admin')) registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+    if (has('admin')) {
+      const collections = collectionsOf(life, config, warehouse)
+      const deps = { registry, metrics, logger, settings: ADMIN_SETTINGS }
+      registerAdmin(app, { ...deps, ...(collections === undefined ? {} : { collections }) })
+    }
     if (has('query') && warehouse !== undefined) {
-      const deps = { warehouse, authenticator: registry, metrics, logger, settings: config.query, now: Date.now }
+      const deps = {
+        warehouse,
+        authenticator: registry,
+        definitions: registry.definitions,
+        metrics,
+        logger,
+        settings: config.query,
+        now: Date.now,
+      }
+      const { definitions } = registry
+      const runner = { log, loaderGroup: LOADER_GROUP, warehouse, definitions, metrics, logger, now: Date.now }
+      startInBackground(life, 'deletions', (signal) => runDeletions(runner, signal))
       const extractions = organization && {
         files: folderFiles(join(config.dataDir, 'extractions')),
         isSole: config.warehouse.kind === 'chdb',
@@ -163,9 +190,13 @@ function untilFailed(failed: AbortSignal, stop: AbortSignal): Promise<void> {
 }
 
 function startLoader(life: Life, deps: Parameters<typeof runLoader>[0]): void {
+  startInBackground(life, 'loader', (signal) => runLoader(deps, signal))
+}
+
+function startInBackground(life: Life, name: string, run: (signal: AbortSignal) => Promise<void>): void {
   const stop = new AbortController()
-  const done = runLoader(deps, stop.signal)
-  life.background('loader', done)
+  const done = run(stop.signal)
+  life.background(name, done)
   life.opened.defer(async () => {
     stop.abort()
     await done.catch(() => {}) // its failure was already told in the background

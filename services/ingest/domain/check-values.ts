@@ -1,3 +1,4 @@
+import { isPlaceholder } from './enrichment/placeholders.ts'
 import { isBeyondInt64, needsExactness } from './exact-json.ts'
 import { type Fault, quoted } from './fault.ts'
 import { isRawNumber, type JsonObject } from './json-object.ts'
@@ -30,6 +31,7 @@ export class ValueChecker {
   readonly #rules: ValueRules
   #properties = 0
   #foundInexact = false
+  #foundPlaceholder = false
 
   constructor(rules: ValueRules) {
     this.#rules = rules
@@ -40,16 +42,23 @@ export class ValueChecker {
     return this.#foundInexact
   }
 
+  /** Whether the last event had a string that the request fills in. */
+  get foundPlaceholder(): boolean {
+    return this.#foundPlaceholder
+  }
+
   /** Undefined when the event keeps all rules. */
   check(event: JsonObject): Fault | undefined {
     this.#properties = 0
     this.#foundInexact = false
+    this.#foundPlaceholder = false
     const finding = this.#object(event, 1)
     return finding === undefined ? undefined : faultOf(finding)
   }
 
   #value(value: unknown, depth: number): Finding | undefined {
     if (typeof value === 'string') {
+      if (isPlaceholder(value)) this.#foundPlaceholder = true
       if (!isLongerThan(value, STRING_CHARACTERS_MAX)) return undefined
       return { code: INVALID_VALUE, rule: 'a string must be shorter than 10,000 characters', path: [] }
     }

@@ -7,6 +7,8 @@ import { parseTimestamp } from './timestamp.ts'
 export interface KeenNamespace {
   /** Undefined: when the event was received. */
   readonly timestampMs: number | undefined
+  /** As it was written. */
+  readonly timestamp: string | undefined
   readonly uniquenessToken: string | undefined
   /** Enrichment instructions, their shape checked. Never stored. */
   readonly addons: readonly Addon[]
@@ -22,6 +24,8 @@ export interface Addon {
 
 const TOKEN_CHARACTERS_MAX = 64
 const ADDONS_MAX = 50
+const OUTPUT_NAMES_MAX = 20
+const NAME_CHARACTERS_MAX = 256
 
 const fault = (code: Fault['code'], message: string): Fault => ({ code, message })
 const badValue = (rule: string): Fault => fault('InvalidPropertyValueError', `Property value is invalid: ${rule}.`)
@@ -32,13 +36,15 @@ export const isFault = (outcome: object): outcome is Fault => 'code' in outcome 
 export function readKeenNamespace(keen: unknown): KeenNamespace | Fault {
   if (!isJsonObject(keen)) return fault('NamespaceTypeError', `The property 'keen' must be an object.`)
   let timestampMs: number | undefined
+  let timestamp: string | undefined
   let uniquenessToken: string | undefined
   let addons: readonly Addon[] = []
   let stored: JsonObject | undefined
   for (const [name, value] of Object.entries(keen)) {
     switch (name) {
       case 'timestamp':
-        timestampMs = typeof value === 'string' ? parseTimestamp(value) : undefined
+        timestamp = typeof value === 'string' ? value : undefined
+        timestampMs = timestamp === undefined ? undefined : parseTimestamp(timestamp)
         if (timestampMs === undefined) {
           return badValue(`'keen.timestamp' must be an ISO-8601 time from 1970 to 2199`)
         }
@@ -69,7 +75,7 @@ export function readKeenNamespace(keen: unknown): KeenNamespace | Fault {
         )
     }
   }
-  return { timestampMs, uniquenessToken, addons, stored }
+  return { timestampMs, timestamp, uniquenessToken, addons, stored }
 }
 
 function isLocation(value: unknown): boolean {
@@ -93,6 +99,13 @@ function readAddons(value: unknown): readonly Addon[] | Fault {
     }
     if (addon.output === 'keen' || addon.output.startsWith('keen.')) {
       return badValue(`'keen.addons.${i}.output' must not be in the 'keen' object`)
+    }
+    const names = addon.output.split('.')
+    if (
+      names.length > OUTPUT_NAMES_MAX ||
+      names.some((name) => name === '' || isLongerThan(name, NAME_CHARACTERS_MAX))
+    ) {
+      return badValue(`'keen.addons.${i}.output' must be a path of at most ${OUTPUT_NAMES_MAX} good property names`)
     }
     addons.push(addon)
   }

@@ -19,6 +19,7 @@ export interface EventSpan {
 }
 
 const QUOTE = 0x22
+const DOLLAR = 0x24
 const COMMA = 0x2c
 const MINUS = 0x2d
 const DOT = 0x2e
@@ -26,6 +27,7 @@ const ZERO = 0x30
 const NINE = 0x39
 const COLON = 0x3a
 const BACKSLASH = 0x5c
+const LETTER_U = 0x75
 const OPEN_ARRAY = 0x5b
 const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
@@ -44,7 +46,7 @@ const TIMESTAMP = Buffer.from('timestamp')
  * Reads a recording request in one pass over its bytes, for requests in which nothing is out of the ordinary: then
  * each event's text can go to the log as it stands, and no object is made. It knows a part of what is allowed, and
  * leaves everything else (a fault of any kind, names with escapes or given twice, `keen` with more than a timestamp,
- * numbers of many digits or with an exponent) to the slower, whole rules of `EventPreparer`. What it takes, they take.
+ * what could be a placeholder, numbers of many digits or with an exponent) to the slower, whole rules of `EventPreparer`. What it takes, they take.
  */
 export class RequestScanner {
   readonly #rules: ScanRules
@@ -236,6 +238,7 @@ export class RequestScanner {
   #string(): boolean {
     const bytes = this.#bytes
     const from = this.#position + 1
+    if (mayBePlaceholder(bytes, from)) return false
     for (let i = from; i < bytes.length; i += 1) {
       const byte = bytes[i] as number
       if (byte === QUOTE) {
@@ -301,12 +304,19 @@ export class RequestScanner {
 
 const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= ZERO && byte <= NINE
 
+/** A string that begins with a dollar sign and a brace, or with escapes that could stand for them. */
+function mayBePlaceholder(bytes: Buffer, from: number): boolean {
+  const first = bytes[from]
+  if (first === DOLLAR) return bytes[from + 1] === OPEN_OBJECT || bytes[from + 1] === BACKSLASH
+  return first === BACKSLASH && bytes[from + 1] === LETTER_U && bytes.toString('latin1', from + 2, from + 6) === '0024'
+}
+
 const isHexDigit = (byte: number | undefined): boolean =>
   isDigit(byte) || (byte !== undefined && (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66)
 
 /** `u` and four hexadecimal digits, of a whole character: those from d800 to dfff are halves, and may stand alone. */
 function isCharacterByNumber(bytes: Buffer, from: number): boolean {
-  if (bytes[from] !== 0x75) return false
+  if (bytes[from] !== LETTER_U) return false
   for (let i = from + 1; i <= from + 4; i += 1) if (!isHexDigit(bytes[i])) return false
   return ((bytes[from + 1] ?? 0) | 0x20) !== 0x64 || (bytes[from + 2] ?? 0) < 0x38
 }

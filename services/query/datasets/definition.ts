@@ -90,7 +90,7 @@ function checkQuery(dataset: Dataset, nowMs: number): void {
 /** What the same question is without the dataset: its query, for events whose index properties have these values. */
 export function queryFor({ query, indexBy }: Dataset, values: IndexValues): IntervalQuery {
   const name = required(query['analysis_type'], 'query.analysis_type')
-  if (typeof name !== 'string' || !isAnalysis(name) || name === 'extraction') {
+  if (typeof name !== 'string' || !isAnalysis(name) || name === 'extraction' || name === 'funnel') {
     throw wrong('query.analysis_type must be an analysis with values by interval, not a funnel or an extraction')
   }
   const filters = query['filters'] ?? []

@@ -8,10 +8,10 @@ export type Reading = 'integer' | 'number' | 'values'
 export interface Aggregate {
   /** What of the target property a row contributes; null when the rows alone matter. */
   readonly input: ((column: Column) => string) | null
-  /** SQL over `v`, the input of a row. */
-  readonly sql: (node: AggregateNode) => string
+  /** SQL over the input of a row, which is called `v` there. */
+  readonly sql: (node: AggregateNode, v: string) => string
   /** The same in two steps: the state of a part of the rows, and the value of such states, each called `s`. */
-  readonly steps: (node: AggregateNode) => Steps
+  readonly steps: (node: AggregateNode, v: string, s: string) => Steps
   readonly reading: Reading
   /** The value of no events at all. */
   readonly empty: number | null | readonly never[]
@@ -29,14 +29,14 @@ interface Call {
   readonly finish?: (value: string) => string
 }
 
-const called = (call: (node: AggregateNode) => Call, argument = 'v'): Pick<Aggregate, 'sql' | 'steps'> => ({
-  sql: (node) => {
+const called = (call: (node: AggregateNode) => Call): Pick<Aggregate, 'sql' | 'steps'> => ({
+  sql: (node, v) => {
     const { name, parameters = '', finish = asIs } = call(node)
-    return finish(`${name}${parameters}(${argument})`)
+    return finish(`${name}${parameters}(${v})`)
   },
-  steps: (node) => {
+  steps: (node, v, s) => {
     const { name, parameters = '', finish = asIs } = call(node)
-    return { state: `${name}State${parameters}(${argument})`, merged: finish(`${name}Merge${parameters}(s)`) }
+    return { state: `${name}State${parameters}(${v})`, merged: finish(`${name}Merge${parameters}(${s})`) }
   },
 })
 const asIs = (value: string): string => value
@@ -50,7 +50,7 @@ const ofNumbers = (call: (node: AggregateNode) => Call, empty: number | null = n
 
 /** One entry an analysis: add it here and to `AggregateKind`, and every shape of query has it. */
 export const AGGREGATES: Readonly<Record<AggregateKind, Aggregate>> = {
-  count: { input: null, ...called(() => ({ name: 'count' }), ''), reading: 'integer', empty: 0 },
+  count: { input: null, ...called(() => ({ name: 'count' })), reading: 'integer', empty: 0 },
   count_unique: {
     input: keysOf,
     ...called((node) => ({ name: node.isApproximate ? 'uniqArray' : 'uniqExactArray' })),

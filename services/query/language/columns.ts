@@ -13,7 +13,7 @@ export type Column =
 export type ColumnOf = (property: Property) => Column
 
 /** Values straight from the table `events`. */
-const tableColumn =
+export const tableColumn =
   (binder: Binder): ColumnOf =>
   (property) => {
     switch (property.kind) {

@@ -1,4 +1,4 @@
-import { walkFilters } from '../../shared/filters/filter.ts'
+import { type Filter, type Property, walkFilters } from '../../shared/filters/filter.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { AGGREGATES } from './aggregates.ts'
 import { createBinder } from './bind.ts'
@@ -7,12 +7,13 @@ import { createColumnList } from './columns.ts'
 import { compileExtraction } from './compile-extraction.ts'
 import { EXTRACTED_MAX } from './extraction.ts'
 import { compileFilters } from './filters.ts'
+import { compileFunnel } from './funnel/compile.ts'
 import { compileGroup, groupOfRowKey } from './group-by.ts'
 import { bucketEdges } from './interval.ts'
 import type { Shape } from './shape.ts'
 import { eventsSource } from './source.ts'
 import { resolveTimeframe, type Timeframe } from './timeframe.ts'
-import type { AggregateNode, ExtractionNode, Query } from './tree.ts'
+import type { AggregateNode, AnalysisNode, ExtractionNode, Query } from './tree.ts'
 
 export interface CompiledQuery {
   readonly sql: string
@@ -27,15 +28,25 @@ export interface CompiledQuery {
 export function compileQuery(query: Query, grant: Grant, nowMs: number): CompiledQuery {
   const timeframe = resolveTimeframe(query.timeframe, query.zone, nowMs)
   const propertyCount = countProperties(query)
-  return query.analysis.kind === 'extraction'
-    ? { ...compileWholeExtraction(query, query.analysis, grant, timeframe), propertyCount }
-    : { ...compileAggregate(query, query.analysis, grant, timeframe), propertyCount }
+  return { ...compileAnalysis(query, query.analysis, grant, timeframe, nowMs), propertyCount }
 }
 
-function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timeframe: Timeframe) {
+function compileAnalysis(query: Query, analysis: AnalysisNode, grant: Grant, timeframe: Timeframe, nowMs: number) {
+  if (analysis.kind === 'extraction') return compileWholeExtraction(query, analysis, grant, timeframe)
+  if (analysis.kind === 'funnel') return compileFunnel(analysis, grant, nowMs)
+  const analyses = analysis.kind === 'multi_analysis' ? analysis.analyses : [{ label: null, node: analysis }]
+  return compileAggregates(query, analyses, grant, timeframe)
+}
+
+/** All of them over one reading of the events. */
+function compileAggregates(
+  query: Query,
+  analyses: readonly { readonly label: string | null; readonly node: AggregateNode }[],
+  grant: Grant,
+  timeframe: Timeframe,
+) {
   const binder = createBinder()
   const columns = createColumnList(binder)
-  const aggregate = AGGREGATES[node.kind]
   const edges = query.interval === null ? null : bucketEdges(timeframe, query.interval)
 
   const keys = [
@@ -45,8 +56,19 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
       sql: compileGroup(group, columns.columnOf(group.property), binder),
     })),
   ]
-  const input = node.target === null ? undefined : aggregate.input?.(columns.columnOf(node.target))
-  const inputs = [...keys.map((key) => `${key.sql} AS ${key.name}`), ...(input === undefined ? [] : [`${input} AS v`])]
+  const measures = analyses.map(({ node }, i) => {
+    const aggregate = AGGREGATES[node.kind]
+    const input = node.target === null ? undefined : aggregate.input?.(columns.columnOf(node.target))
+    const name = input === undefined ? '' : `v${i}`
+    const { state, merged } = aggregate.steps(node, name, `s${i}`)
+    return {
+      input: input === undefined ? [] : [`${input} AS ${name}`],
+      result: `${aggregate.sql(node, name)} AS r${i}`,
+      state: `${state} AS s${i}`,
+      merged: `${merged} AS r${i}`,
+    }
+  })
+  const inputs = [...keys.map((key) => `${key.sql} AS ${key.name}`), ...measures.flatMap(({ input }) => input)]
   const where = compileFilters(query.filters, columns.columnOf, binder)
   const source = eventsSource(
     grant,
@@ -64,12 +86,15 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
     ...(names.length === 0 ? [] : [`GROUP BY ${names.join(', ')}`]),
   ]
   const sql = query.groupBy.some((group) => group.kind === 'value')
-    ? groupedTwice(query, aggregate.steps(node), names, rows)
-    : [`SELECT ${[...names, `${aggregate.sql(node)} AS result`].join(', ')}`, ...rows].join('\n')
+    ? groupedTwice(query, measures, names, rows)
+    : [`SELECT ${[...names, ...measures.map(({ result }) => result)].join(', ')}`, ...rows].join('\n')
   const shape: Shape = {
     kind: 'aggregate',
-    reading: aggregate.reading,
-    empty: aggregate.empty,
+    measures: analyses.map(({ label, node: { kind } }) => ({
+      label,
+      reading: AGGREGATES[kind].reading,
+      empty: AGGREGATES[kind].empty,
+    })),
     buckets: edges === null ? null : { edges, zone: timeframe.zone },
     groupBy: query.groupBy,
     orderBy: query.orderBy,
@@ -85,16 +110,16 @@ function compileAggregate(query: Query, node: AggregateNode, grant: Grant, timef
  */
 function groupedTwice(
   query: Query,
-  { state, merged }: { readonly state: string; readonly merged: string },
+  measures: readonly { readonly state: string; readonly merged: string }[],
   names: readonly string[],
   rows: readonly string[],
 ): string {
   const edges = names.slice(0, names.length - query.groupBy.length)
   const groups = query.groupBy.map((group, i) => `${groupOfRowKey(group, `g${i}`)} AS h${i}`)
   return [
-    `SELECT ${[...edges, ...groups, `${merged} AS result`].join(', ')}`,
+    `SELECT ${[...edges, ...groups, ...measures.map(({ merged }) => merged)].join(', ')}`,
     `FROM (`,
-    `SELECT ${[...names, `${state} AS s`].join(', ')}`,
+    `SELECT ${[...names, ...measures.map(({ state }) => state)].join(', ')}`,
     ...rows,
     `)`,
     `GROUP BY ${[...edges, ...query.groupBy.map((_, i) => `h${i}`)].join(', ')}`,
@@ -112,9 +137,18 @@ function compileWholeExtraction(query: Query, node: ExtractionNode, grant: Grant
 /** How many different properties the caller's query looks at. */
 export function countProperties(query: Query): number {
   const names = new Set(query.groupBy.map((group) => group.property.name))
-  for (const filter of walkFilters(query.filters)) if ('property' in filter) names.add(filter.property.name)
-  if (query.analysis.kind === 'extraction')
-    for (const property of query.analysis.properties ?? []) names.add(property.name)
-  else if (query.analysis.target !== null) names.add(query.analysis.target.name)
+  const addFiltered = (filters: readonly Filter[]): void => {
+    for (const filter of walkFilters(filters)) if ('property' in filter) names.add(filter.property.name)
+  }
+  addFiltered(query.filters)
+  for (const property of analysed(query.analysis)) names.add(property.name)
+  if (query.analysis.kind === 'funnel') for (const step of query.analysis.steps) addFiltered(step.filters)
   return names.size
+}
+
+function analysed(analysis: AnalysisNode): readonly Property[] {
+  if (analysis.kind === 'extraction') return analysis.properties ?? []
+  if (analysis.kind === 'funnel') return analysis.steps.map((step) => step.actor)
+  const nodes = analysis.kind === 'multi_analysis' ? analysis.analyses.map(({ node }) => node) : [analysis]
+  return nodes.flatMap(({ target }) => target ?? [])
 }

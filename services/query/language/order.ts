@@ -1,27 +1,40 @@
 import { AppError } from '../../shared/errors.ts'
 import type { GroupNode, OrderNode } from './tree.ts'
 
-/** An object, an array of them, or a name. Throws InvalidOrderByError. */
-export function parseOrderBy(value: unknown, groupBy: readonly GroupNode[]): readonly OrderNode[] {
+/** An object, an array of them, or a name; of a group, or of what was computed (`results`). Throws InvalidOrderByError. */
+export function parseOrderBy(
+  value: unknown,
+  groupBy: readonly GroupNode[],
+  results: readonly string[] = ['result'],
+): readonly OrderNode[] {
   if (value === undefined || value === null || value === '') return []
   const items: readonly unknown[] = Array.isArray(value) ? value : [value]
   if (items.length === 0) return []
   if (groupBy.length === 0) throw invalid('order_by needs group_by')
-  if (items.length > groupBy.length + 1) throw invalid('order_by must name each property at most once')
-  return items.map((item, i) => parseOrder(item, Array.isArray(value) ? `order_by[${i}]` : 'order_by', groupBy))
+  if (items.length > groupBy.length + results.length) throw invalid('order_by must name each property at most once')
+  return items.map((item, i) =>
+    parseOrder(item, Array.isArray(value) ? `order_by[${i}]` : 'order_by', groupBy, results),
+  )
 }
 
-function parseOrder(item: unknown, field: string, groupBy: readonly GroupNode[]): OrderNode {
+function parseOrder(
+  item: unknown,
+  field: string,
+  groupBy: readonly GroupNode[],
+  results: readonly string[],
+): OrderNode {
   const { property_name, direction } = (typeof item === 'string' ? { property_name: item } : Object(item)) as Readonly<
     Record<string, unknown>
   >
   const place = groupBy.findIndex((group) => group.property.name === property_name)
-  if (place === -1 && property_name !== 'result') {
-    throw invalid(`${field}.property_name must be result or a property of group_by`)
+  const measure = results.findIndex((name) => name === property_name)
+  if (place === -1 && measure === -1) {
+    const names = results.length === 1 ? results.join('') : 'a label of analyses'
+    throw invalid(`${field}.property_name must be ${names} or a property of group_by`)
   }
   const word = typeof direction === 'string' ? direction.toUpperCase() : (direction ?? 'ASC')
   if (word !== 'ASC' && word !== 'DESC') throw invalid(`${field}.direction must be ASC or DESC`)
-  return { by: place === -1 ? 'result' : place, descending: word === 'DESC' }
+  return { by: place === -1 ? { measure } : { group: place }, descending: word === 'DESC' }
 }
 
 /** A whole number from 1; needs an order, as the first of an unordered lot are any. Throws InvalidRequestFieldError. */

@@ -1,27 +1,32 @@
 import { AppError } from '../../shared/errors.ts'
 import { walkFilters } from '../../shared/filters/filter.ts'
 import { parseFilters } from '../../shared/filters/parse.ts'
-import { parseProperty } from '../../shared/filters/property.ts'
 import { AGGREGATES } from './aggregates.ts'
 import { parseExtraction } from './extraction.ts'
 import { parseGroupBy } from './group-by.ts'
+import { parseFunnel } from './funnel/parse.ts'
 import { parseInterval } from './interval.ts'
+import { parseMultiAnalysis } from './multi-analysis.ts'
+import { type Fields, parseAggregate, parseCollection, parseFlag } from './parse-aggregate.ts'
 import { parseLimit, parseOrderBy } from './order.ts'
 import { parseTimeframe } from './timeframe.ts'
-import type { AggregateKind, AggregateNode, AnalysisNode, Query } from './tree.ts'
+import type { AggregateKind, AnalysisNode, Query } from './tree.ts'
 import { parseZone } from './zone.ts'
 
-export const ANALYSES = [...(Object.keys(AGGREGATES) as AggregateKind[]), 'extraction'] as const
+export const ANALYSES = [
+  ...(Object.keys(AGGREGATES) as AggregateKind[]),
+  'multi_analysis',
+  'funnel',
+  'extraction',
+] as const
 export type AnalysisName = (typeof ANALYSES)[number]
 export const isAnalysis = (name: string): name is AnalysisName => (ANALYSES as readonly string[]).includes(name)
 
-const COLLECTION_CHARS_MAX = 256
-
-/** Values of a request by name: a POST's JSON body, or a GET's parameters after `decodeParameters`. */
-export type Fields = Readonly<Record<string, unknown>>
+export type { Fields }
 
 /** A request as a tree, or an AppError with a 4xx code whose message names the field. Fields that mean nothing here are ignored. */
 export function parseQuery(name: AnalysisName, fields: Fields): Query {
+  if (name === 'funnel') return frozen(parseFunnelQuery(fields))
   const collection = parseCollection(fields['event_collection'])
   const timeframe = parseTimeframe(fields['timeframe'])
   const filters = parseFilters(absentIfEmpty(fields['filters']))
@@ -30,28 +35,25 @@ export function parseQuery(name: AnalysisName, fields: Fields): Query {
     timeframe,
     zone: parseZone(fields['timezone']),
     filters,
-    includeMetadata: parseFlag(fields['include_metadata'], 'include_metadata', false),
-    maxAgeS: parseMaxAge(fields['max_age']),
+    ...parseAnswering(fields),
   }
   if (name === 'extraction') {
     return frozen({
       ...common,
       analysis: parseExtraction(fields),
-      interval: null,
-      groupBy: [],
-      orderBy: [],
-      limit: null,
-      zeroFill: true,
+      ...UNGROUPED,
     })
   }
   const groupBy = parseGroupBy(fields['group_by'])
   if (groupBy.length > 0 && [...walkFilters(filters)].some((filter) => filter.kind === 'within')) {
     throw new AppError('InvalidFilterError', 'filters with the operator within cannot be combined with group_by.')
   }
-  const orderBy = parseOrderBy(fields['order_by'], groupBy)
+  const analysis = name === 'multi_analysis' ? parseMultiAnalysis(fields, groupBy) : parseAggregate(name, fields)
+  const results = analysis.kind === 'multi_analysis' ? analysis.analyses.map(({ label }) => label) : undefined
+  const orderBy = parseOrderBy(fields['order_by'], groupBy, results)
   return frozen({
     ...common,
-    analysis: parseAggregate(name, fields),
+    analysis,
     interval: parseInterval(fields['interval']),
     groupBy,
     orderBy,
@@ -60,51 +62,23 @@ export function parseQuery(name: AnalysisName, fields: Fields): Query {
   })
 }
 
-function parseCollection(value: unknown): string {
-  const name = requiredField(value, 'event_collection')
-  if (typeof name !== 'string' || name.length > COLLECTION_CHARS_MAX) {
-    throw new AppError('InvalidRequestFieldError', 'event_collection must be the name of a collection.')
-  }
-  return name
-}
+const UNGROUPED = { interval: null, groupBy: [], orderBy: [], limit: null, zeroFill: true } as const
 
-function parseAggregate(kind: AggregateKind, fields: Fields): AggregateNode {
-  if (AGGREGATES[kind].input === null) return { kind, target: null, percentile: null, isApproximate: false }
-  const isApproximate = parseFlag(fields['approximate'], 'approximate', false)
-  const target = parseProperty(requiredField(fields['target_property'], 'target_property'), 'target_property')
-  return {
-    kind,
-    target,
-    percentile: kind === 'percentile' ? parsePercentile(fields['percentile']) : null,
-    isApproximate,
-  }
-}
+const parseAnswering = (fields: Fields): Pick<Query, 'includeMetadata' | 'maxAgeS'> => ({
+  includeMetadata: parseFlag(fields['include_metadata'], 'include_metadata', false),
+  maxAgeS: parseMaxAge(fields['max_age']),
+})
 
-function parsePercentile(value: unknown): number {
-  const percentile = requiredField(value, 'percentile')
-  const hundredths = typeof percentile === 'number' ? Math.round(percentile * 100) : Number.NaN
-  // 99.99 * 100 is not quite 9999 in binary: what is written with two decimals is a whole number of hundredths.
-  if (!(hundredths >= 0 && hundredths <= 10_000) || hundredths / 100 !== percentile) {
-    throw new AppError('InvalidPercentileError', 'percentile must be a number from 0 to 100 with at most two decimals.')
-  }
-  return hundredths
+function parseFunnelQuery(fields: Fields): Query {
+  const analysis = parseFunnel(fields)
+  const [{ collection, timeframe, zone }] = analysis.steps
+  return { analysis, collection, timeframe, zone, filters: [], ...UNGROUPED, ...parseAnswering(fields) }
 }
 
 function parseMaxAge(value: unknown): number | null {
   if (value === undefined || value === null || value === '') return null
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
   throw new AppError('InvalidRequestFieldError', 'max_age must be a number of seconds.')
-}
-
-function requiredField(value: unknown, field: string): unknown {
-  if (value !== undefined && value !== null && value !== '') return value
-  throw new AppError('MissingRequiredRequestFieldError', `${field} is required.`)
-}
-
-function parseFlag(value: unknown, field: string, absent: boolean): boolean {
-  if (value === undefined || value === null || value === '') return absent
-  if (typeof value === 'boolean') return value
-  throw new AppError('InvalidRequestFieldError', `${field} must be true or false.`)
 }
 
 const absentIfEmpty = (value: unknown): unknown => (value === '' ? undefined : value)

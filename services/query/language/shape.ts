@@ -5,13 +5,14 @@ import { bucketIndex } from './buckets.ts'
 import { shapeEvent } from './event.ts'
 import { groupValue, type GroupValue } from './group-value.ts'
 import { compareScalars, decodeKey, type JsonScalar } from './json-values.ts'
+import { type FunnelShape, shapeFunnel } from './funnel/shape.ts'
 import type { GroupNode, OrderNode } from './tree.ts'
 import { printMoment } from './zone.ts'
 
 export interface AggregateShape {
   readonly kind: 'aggregate'
-  readonly reading: Reading
-  readonly empty: number | null | readonly never[]
+  /** What was computed, in the order of a row's last columns. One without a label is the whole value. */
+  readonly measures: readonly Measure[]
   readonly buckets: { readonly edges: readonly number[]; readonly zone: string } | null
   readonly groupBy: readonly GroupNode[]
   readonly orderBy: readonly OrderNode[]
@@ -19,12 +20,18 @@ export interface AggregateShape {
   readonly zeroFill: boolean
 }
 
+export interface Measure {
+  readonly label: string | null
+  readonly reading: Reading
+  readonly empty: number | null | readonly never[]
+}
+
 export interface ExtractionShape {
   readonly kind: 'extraction'
   readonly properties: readonly Property[] | null
 }
 
-export type Shape = AggregateShape | ExtractionShape
+export type Shape = AggregateShape | ExtractionShape | FunnelShape
 
 export type Row = readonly unknown[]
 
@@ -33,7 +40,7 @@ type Value = number | null | readonly JsonScalar[]
 /** A row of an answer that groups: which group, and what came out. */
 interface GroupRow {
   readonly groups: readonly GroupValue[]
-  readonly value: Value
+  readonly values: readonly Value[]
 }
 
 /** Rows of an answer, zero-filled ones included; beyond it an answer is no answer any more. */
@@ -42,15 +49,13 @@ const CELLS_MAX = 2_000_000
 /** The warehouse's rows as the `result` of the answer. Pure; throws QueryTooLargeError. */
 export function shapeResult(shape: Shape, rows: readonly Row[]): unknown {
   if (shape.kind === 'extraction') return rows.map((row) => shapeEvent(row, shape.properties))
-  const valueOf = (row: Row): Value => readValue(row.at(-1), shape.reading)
+  if (shape.kind === 'funnel') return shapeFunnel(shape, rows)
   if (shape.buckets === null) {
     return shape.groupBy.length === 0
-      ? rows[0] === undefined
-        ? shape.empty
-        : valueOf(rows[0])
+      ? ungrouped(shape, rows[0])
       : shapeGroups(
           shape,
-          rows.map((row) => ({ groups: groupsOf(shape, row, 0), value: valueOf(row) })),
+          rows.map((row) => ({ groups: groupsOf(shape, row, 0), values: valuesOf(shape, row) })),
         )
   }
   const { edges, zone } = shape.buckets
@@ -68,13 +73,26 @@ export function shapeResult(shape: Shape, rows: readonly Row[]): unknown {
   return byBucket.map((inBucket, i) => ({
     value:
       shape.groupBy.length === 0
-        ? inBucket[0] === undefined
-          ? shape.empty
-          : valueOf(inBucket[0])
+        ? ungrouped(shape, inBucket[0])
         : shapeGroups(shape, groupRows(shape, inBucket, everywhere)),
     timeframe: { start: timeframes[i], end: timeframes[i + 1] },
   }))
 }
+
+const valuesOf = (shape: AggregateShape, row: Row): readonly Value[] =>
+  shape.measures.map(({ reading }, i) => readValue(row[row.length - shape.measures.length + i], reading))
+
+const emptyValues = (shape: AggregateShape): readonly Value[] => shape.measures.map(({ empty }) => empty)
+
+/** The value of all rows together: a bare one, or one a label. */
+function ungrouped(shape: AggregateShape, row: Row | undefined): unknown {
+  const values = row === undefined ? emptyValues(shape) : valuesOf(shape, row)
+  const [only] = shape.measures
+  return only?.label === null ? values[0] : Object.fromEntries(labelled(shape, values))
+}
+
+const labelled = (shape: AggregateShape, values: readonly Value[]): readonly (readonly [string, Value])[] =>
+  shape.measures.map(({ label }, i) => [label ?? 'result', values[i] ?? null])
 
 /** What stands in one bucket, filled with the groups that other buckets have. */
 function groupRows(
@@ -83,25 +101,23 @@ function groupRows(
   everywhere: ReadonlyMap<string, readonly GroupValue[]> | undefined,
 ): readonly GroupRow[] {
   if (everywhere === undefined) {
-    return rows.map((row) => ({ groups: groupsOf(shape, row, 1), value: readValue(row.at(-1), shape.reading) }))
+    return rows.map((row) => ({ groups: groupsOf(shape, row, 1), values: valuesOf(shape, row) }))
   }
-  const values = new Map(rows.map((row) => [keyOf(row), readValue(row.at(-1), shape.reading)]))
-  return [...everywhere].map(([key, groups]) => {
-    const value = values.get(key)
-    return { groups, value: value === undefined ? shape.empty : value }
-  })
+  const found = new Map(rows.map((row) => [keyOf(shape, row), valuesOf(shape, row)]))
+  return [...everywhere].map(([key, groups]) => ({ groups, values: found.get(key) ?? emptyValues(shape) }))
 }
 
 function groupsByKey(shape: AggregateShape, rows: readonly Row[]): ReadonlyMap<string, readonly GroupValue[]> {
   const groups = new Map<string, readonly GroupValue[]>()
   for (const row of rows) {
-    const key = keyOf(row)
+    const key = keyOf(shape, row)
     if (!groups.has(key)) groups.set(key, groupsOf(shape, row, 1))
   }
   return groups
 }
 
-const keyOf = (row: Row): string => JSON.stringify(row.slice(1, -1))
+const keyOf = (shape: AggregateShape, row: Row): string =>
+  JSON.stringify(row.slice(1, row.length - shape.measures.length))
 
 const groupsOf = (shape: AggregateShape, row: Row, offset: number): readonly GroupValue[] =>
   shape.groupBy.map((node, i) => groupValue(node, String(row[offset + i])))
@@ -110,7 +126,10 @@ const groupsOf = (shape: AggregateShape, row: Row, offset: number): readonly Gro
 function shapeGroups(shape: AggregateShape, rows: readonly GroupRow[]): readonly unknown[] {
   const sorted = rows.toSorted((a, b) => {
     for (const { by, descending } of shape.orderBy) {
-      const order = by === 'result' ? compareValues(a.value, b.value) : compareGroup(a, b, by)
+      const order =
+        'measure' in by
+          ? compareValues(a.values[by.measure] ?? null, b.values[by.measure] ?? null)
+          : compareGroup(a, b, by.group)
       if (order !== 0) return descending ? -order : order
     }
     for (const place of shape.groupBy.keys()) {
@@ -123,7 +142,7 @@ function shapeGroups(shape: AggregateShape, rows: readonly GroupRow[]): readonly
   return kept.map((row) =>
     Object.fromEntries([
       ...shape.groupBy.map((node, i) => [node.property.name, row.groups[i]?.shown ?? null]),
-      ['result', row.value],
+      ...labelled(shape, row.values),
     ]),
   )
 }

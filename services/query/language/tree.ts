@@ -49,7 +49,38 @@ export interface ExtractionNode {
   readonly properties: readonly Property[] | null
 }
 
-export type AnalysisNode = AggregateNode | ExtractionNode
+/** Several aggregates over the same events, each under a label. */
+export interface MultiNode {
+  readonly kind: 'multi_analysis'
+  readonly analyses: readonly { readonly label: string; readonly node: AggregateNode }[]
+}
+
+/** How many actors are left after each step. The query's own collection and timeframe are those of the first. */
+export interface FunnelNode {
+  readonly kind: 'funnel'
+  readonly steps: readonly FunnelStep[]
+  /** Steps must follow each other in time. `windowMs`: all of them within so long from the first; null is without bound. */
+  readonly order: { readonly windowMs: number | null } | null
+}
+
+export interface FunnelStep {
+  readonly collection: string
+  readonly actor: Property
+  readonly timeframe: TimeframeNode
+  readonly zone: string
+  readonly filters: readonly Filter[]
+  readonly isInverted: boolean
+  readonly isOptional: boolean
+  readonly withActors: boolean
+  /** The step in the API's words, defaults filled in, to be given back with the answer. */
+  readonly asked: Readonly<Record<string, unknown>>
+}
+
+export type AnalysisNode = AggregateNode | MultiNode | FunnelNode | ExtractionNode
+
+/** The collections that a query reads, each once. */
+export const collectionsOf = ({ analysis, collection }: Query): readonly string[] =>
+  analysis.kind === 'funnel' ? [...new Set(analysis.steps.map((step) => step.collection))] : [collection]
 
 export const isExtraction = (query: Query): query is Query & { readonly analysis: ExtractionNode } =>
   query.analysis.kind === 'extraction'
@@ -88,7 +119,7 @@ export interface Range {
 }
 
 export interface OrderNode {
-  /** Place in `groupBy`, or the result itself. */
-  readonly by: number | 'result'
+  /** A place in `groupBy`, or one among the aggregates. */
+  readonly by: { readonly group: number } | { readonly measure: number }
   readonly descending: boolean
 }

@@ -23,6 +23,8 @@ interface AnalysisParams extends ProjectParams {
 const DISCOVERED: Readonly<Record<string, AnalysisName>> = {
   count_url: 'count',
   count_unique_url: 'count_unique',
+  funnel_url: 'funnel',
+  multi_analysis_url: 'multi_analysis',
   minimum: 'minimum',
   maximum: 'maximum',
   sum: 'sum',
@@ -53,7 +55,8 @@ export function registerAdHocRoutes(app: FastifyInstance, context: QueryContext)
     const grant = context.authorize(request, id, 'queries')
     if (!isAnalysis(analysis)) throw new AppError('ResourceNotFoundError', 'Resource not found.')
     if (analysis === 'extraction') return extract(context, request, reply, grant, fields())
-    return send(reply, await answerOf(analysis, grant, fields, callerGone(reply)))
+    const answer = await answerOf(analysis, grant, fields, callerGone(reply))
+    return send(reply, analysis === 'funnel' ? spread(answer) : answer)
   }
 
   app.get<{ Params: ProjectParams }>(
@@ -96,5 +99,8 @@ async function extract(
   return answerExtraction(context, request, reply, query, grant, delivery)
 }
 
-const send = (reply: FastifyReply, answer: Answer): FastifyReply =>
+/** An ad-hoc funnel's result, actors and steps stand side by side; that of a saved one is an object of them. */
+const spread = ({ result, ...others }: Answer): object => ({ ...(result as object), ...others })
+
+const send = (reply: FastifyReply, answer: object): FastifyReply =>
   reply.type('application/json; charset=utf-8').send(JSON.stringify(answer))

@@ -121,6 +121,16 @@ const ingest = {
     4_096 * MIB,
     'Bytes that may wait for the log; beyond it, 503 with Retry-After.',
   ),
+  TRIBUTARY_TRUSTED_PROXIES: Type.Optional(
+    text(
+      'Comma-separated proxies whose `X-Forwarded-For` is believed: addresses, networks (`10.0.0.0/8`), `loopback`, `linklocal`, `private`. Unset: none.',
+    ),
+  ),
+  TRIBUTARY_GEO_DATABASE: Type.Optional(
+    text(
+      'MMDB file in which `keen:ip_to_geo` looks addresses up (GeoLite2 City, DB-IP City). Unset: the country database that comes along.',
+    ),
+  ),
   TRIBUTARY_REDIRECT_HOSTS: Type.Optional(
     text(
       'Comma-separated hosts to which a recording link (`redirect=`) may lead; `*.example.com` for all under it. Unset: none.',
@@ -161,6 +171,14 @@ const query = {
   TRIBUTARY_QUERY_RESULT_BYTES: int(150_000_000, 1_024, 4_096 * MIB, 'Most bytes in one answer.'),
   TRIBUTARY_QUERY_RUNNING: int(24, 1, 1_024, 'Queries that run at once in a process; others wait their turn.'),
   TRIBUTARY_QUERY_PER_PROJECT: int(24, 1, 1_024, 'Queries of one project, running and waiting; beyond it, 429.'),
+  TRIBUTARY_SCHEMA_PROPERTIES: int(1_000, 1, 10_000, 'Most properties that are listed of a collection.'),
+  TRIBUTARY_DELETE_FILTERED_EVENTS: int(
+    0,
+    0,
+    1e15,
+    'Most events that a DELETE with filters may concern; 0: any number.',
+  ),
+  TRIBUTARY_DELETE_EVENTS: int(0, 0, 1e15, 'Most events that a DELETE without filters may concern; 0: any number.'),
   TRIBUTARY_QUERY_WAIT_MS: int(10_000, 1, 600_000, 'How long a query waits its turn before it is refused with 429.'),
   TRIBUTARY_QUERY_CACHE_BYTES: int(64 * MIB, MIB, 1e12, 'Memory for results that queries with `max_age` may reuse.'),
   TRIBUTARY_EXTRACTION_SCAN: int(1_000_000, 1, 1e12, 'Most events that an extraction in an answer may go through.'),

@@ -38,7 +38,9 @@ export function describeApi(routes: readonly DescribedRoute[], version: string):
   const paths: Record<string, Record<string, Json>> = {}
   for (const route of routes.toSorted((a, b) => (pathOf(a.url) < pathOf(b.url) ? -1 : 1))) {
     const path = (paths[pathOf(route.url)] ??= {})
-    path[route.method.toLowerCase()] = operationOf(route)
+    const method = route.method.toLowerCase()
+    const known = path[method]
+    path[method] = known === undefined ? operationOf(route) : bothOf(known, operationOf(route))
   }
   return {
     openapi: '3.1.0',
@@ -76,6 +78,32 @@ export function describeApi(routes: readonly DescribedRoute[], version: string):
       responses: Object.fromEntries(
         Object.entries(COMMON_ERRORS).map(([status, description]) => [`error${status}`, errorAnswer(description)]),
       ),
+    },
+  }
+}
+
+/** Two routes at one address and method, told apart by what the request carries, are one operation for a reader. */
+function bothOf(one: Json, other: Json): Json {
+  const list = (operation: Json, name: string): readonly Json[] =>
+    (operation[name] as readonly Json[] | undefined) ?? []
+  const named = [...list(one, 'parameters'), ...list(other, 'parameters')].map(
+    (each) => [String(each['name']), each] as const,
+  )
+  const ok = (operation: Json): Json => (operation['responses'] as Readonly<Record<string, Json>>)['200'] ?? {}
+  const content = { ...(ok(other)['content'] as Json), ...(ok(one)['content'] as Json) }
+  return {
+    ...one,
+    tags: [...list(one, 'tags'), ...list(other, 'tags')],
+    summary: `${String(one['summary'])}; or: ${String(other['summary'])}`,
+    description: `${String(one['description'])}\n\nOr: ${String(other['description'])}`,
+    parameters: [...new Map(named).values()].map((each) => ({
+      ...each,
+      ...(each['in'] === 'query' && { required: false }),
+    })),
+    responses: {
+      ...(other['responses'] as Json),
+      ...(one['responses'] as Json),
+      200: { description: `${String(ok(one)['description'])} Or: ${String(ok(other)['description'])}`, content },
     },
   }
 }

@@ -8,6 +8,7 @@ import { ByteGate } from './byte-gate.ts'
 import { answerClientError } from './client-error.ts'
 import { CORS_HEADERS } from './cors.ts'
 import { errorAnswer } from './error-answer.ts'
+import { eventConstraint } from './event-address.ts'
 import type { DescribedRoute } from './openapi.ts'
 import { jsonpFunction, jsonpScript } from './jsonp.ts'
 import { registerOperations } from './operations.ts'
@@ -92,7 +93,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     return503OnClosing: false,
     requestTimeout: options.requestTimeoutMs ?? 120_000,
     keepAliveTimeout: 65_000,
-    routerOptions: { maxParamLength: headerBytesMax, ignoreTrailingSlash: true },
+    routerOptions: {
+      maxParamLength: headerBytesMax,
+      ignoreTrailingSlash: true,
+      constraints: { event: eventConstraint },
+    },
     http: {
       maxHeaderSize: headerBytesMax,
       headersTimeout: options.headersTimeoutMs ?? 15_000,
@@ -184,7 +189,8 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   app.setErrorHandler(fail)
   app.setNotFoundHandler((request, reply) => {
     const allowed = routes.methodsOf(request.raw.url ?? '/')
-    if (allowed.length === 0) {
+    // One that is there for another kind of request (an event in the address) is not this one.
+    if (allowed.length === 0 || allowed.includes(request.method)) {
       return reply.code(404).send({ message: 'Resource not found.', error_code: 'ResourceNotFoundError' })
     }
     return reply

@@ -1,3 +1,4 @@
+import type { Deletion } from '../deletions/model.ts'
 import type { KeyKind, KeyOptions, Permission, ProjectKey } from './model.ts'
 
 declare const granted: unique symbol
@@ -14,7 +15,14 @@ export interface Grant {
   readonly kind: KeyKind
   readonly permitted: ReadonlySet<Permission>
   readonly options: KeyOptions
+  /**
+   * The project's deletions in a collection as they are now, done ones too: what was asked to be gone is not the key's to
+   * see, from the moment it was asked.
+   */
+  readonly deletionsOf: DeletionsOf
 }
+
+export type DeletionsOf = (collection: string) => readonly Deletion[]
 
 export const NO_OPTIONS: KeyOptions = {
   writes: null,
@@ -39,14 +47,18 @@ const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permiss
   write: new Set(PREDEFINED_PERMISSIONS.write),
 }
 
-/** The grant of a key that has been checked to be the one presented, and active. */
-export function grantOf(key: ProjectKey): Grant {
+/**
+ * The grant of a key that has been checked to be the one presented, and active. Without `deletionsOf` it is a test's:
+ * services take grants from the registry.
+ */
+export function grantOf(key: ProjectKey, deletionsOf: DeletionsOf = () => []): Grant {
   return {
     projectId: key.projectId,
     keyId: key.id,
     kind: key.kind,
     permitted: key.kind === 'access' ? new Set(key.permitted) : PERMITTED[key.kind],
     options: key.kind === 'access' ? key.options : NO_OPTIONS,
+    deletionsOf,
   } as Grant
 }
 

@@ -22,7 +22,11 @@ export type Permission = (typeof PERMISSIONS)[number]
 
 /** As the API takes and gives it; groups that are not set are null. Filters are in the query language's JSON form, already checked. */
 export interface KeyOptions {
-  readonly writes: { readonly autofill?: Readonly<Record<string, unknown>> | null } | null
+  readonly writes: {
+    readonly autofill?: Readonly<Record<string, unknown>> | null
+    /** Of scoped keys: an event with another value where the autofill has one is refused rather than changed. */
+    readonly mayNotContradict?: boolean
+  } | null
   readonly queries: { readonly filters?: readonly unknown[] | null } | null
   readonly saved_queries: Readonly<Record<string, unknown>> | null
   readonly cached_queries: Readonly<Record<string, unknown>> | null

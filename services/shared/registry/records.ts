@@ -60,6 +60,10 @@ export type Change =
   /** Deleted, or said in a way that this version cannot use (`aside` tells why): not there, as far as it can tell. */
   | { readonly kind: 'no project'; readonly id: string; readonly aside?: Aside }
   | { readonly kind: 'no key'; readonly projectId: string; readonly id: string; readonly aside?: Aside }
+  | DefinitionChange
+  | { readonly kind: 'other' }
+
+export type DefinitionChange =
   | { readonly kind: 'definition'; readonly definition: Definition }
   | {
       readonly kind: 'no definition'
@@ -68,7 +72,6 @@ export type Change =
       readonly name: string
       readonly aside?: Aside
     }
-  | { readonly kind: 'other' }
 
 /** Why a record was kept aside. */
 export type Aside = 'unknown_version' | 'malformed' | 'foreign_secret'
@@ -142,13 +145,20 @@ export function decodeRecord(record: { key: Buffer | null; value: Buffer | null 
   if (kind === 'key' && first !== undefined && second !== undefined && more.length === 0) {
     return decodeKey(first, second, record.value, seal)
   }
-  if (isDefinitionKind(kind) && first !== undefined && second !== undefined && more.length === 0) {
-    return decodeDefinition(kind, first, second, record.value)
-  }
-  return { kind: 'other' }
+  return decodeDefinitionRecord(record) ?? { kind: 'other' }
 }
 
-function decodeDefinition(of: DefinitionKind, projectId: string, name: string, value: Buffer | null): Change {
+/** The same of records about definitions alone, which need no seal; undefined for any other. Never throws. */
+export function decodeDefinitionRecord(record: {
+  key: Buffer | null
+  value: Buffer | null
+}): DefinitionChange | undefined {
+  const [kind, first, second, ...more] = (record.key ?? Buffer.alloc(0)).toString('utf8').split('/')
+  if (!isDefinitionKind(kind) || first === undefined || second === undefined || more.length > 0) return undefined
+  return decodeDefinition(kind, first, second, record.value)
+}
+
+function decodeDefinition(of: DefinitionKind, projectId: string, name: string, value: Buffer | null): DefinitionChange {
   if (value === null) return { kind: 'no definition', of, projectId, name }
   const json = parse(value)
   if (!isDefinitionRecord.Check(json)) return { kind: 'no definition', of, projectId, name, aside: whyNot(json) }

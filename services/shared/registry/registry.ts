@@ -10,6 +10,7 @@ import { Lookups } from './lookups.ts'
 import { registryMetrics } from './metrics.ts'
 import type { Project, ProjectKey } from './model.ts'
 import { decodeRecord } from './records.ts'
+import { ScopedKeys } from './scoped-keys.ts'
 import { sealWith } from './seal.ts'
 import { RegistryState, type HeldKey } from './state.ts'
 import { createWrites, type RegistryWrites } from './writes.ts'
@@ -111,6 +112,11 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const seal = sealWith(options.secret)
   const state = new RegistryState()
   const lookups = new Lookups(seal.lookup, limits.lookupsMax)
+  const scoped = new ScopedKeys({
+    lookup: seal.lookup,
+    keysOf: (projectId) => state.keys(projectId),
+    keysMax: limits.lookupsMax,
+  })
   const metrics = registryMetrics(options.metrics, state)
   const organizationLookup = Buffer.from(seal.lookup(organization.key))
 
@@ -154,9 +160,12 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   }
 
   /** The active key that was presented, whichever project's. */
-  const presented = (presentedKey: string | undefined): HeldKey => {
+  const presented = (presentedKey: string | undefined): HeldKey => activeKey(found(presentedKey))
+  const found = (presentedKey: string | undefined): HeldKey | undefined => {
     if (presentedKey === undefined || presentedKey === '') throw metrics.refused('key_missing', invalidKey())
-    const held = lookups.resolve(presentedKey, (lookup) => state.find(lookup))
+    return lookups.resolve(presentedKey, (lookup) => state.find(lookup))
+  }
+  const activeKey = (held: HeldKey | undefined): HeldKey => {
     if (held === undefined) throw metrics.refused('key_unknown', invalidKey())
     if (!held.key.isActive) throw metrics.refused('key_revoked', invalidKey())
     return held
@@ -166,7 +175,10 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     ...createWrites({ state, seal, append, now: options.now, limits }),
     authenticate(projectId, presentedKey) {
       if (state.project(projectId)?.isActive !== true) throw metrics.refused('project_unknown', notFound())
-      const { key, grant } = presented(presentedKey)
+      const held = found(presentedKey)
+      const scopedGrant = held === undefined ? scoped.grant(projectId, presentedKey ?? '') : undefined
+      if (scopedGrant !== undefined) return scopedGrant
+      const { key, grant } = activeKey(held)
       if (key.projectId !== projectId) throw metrics.refused('key_unknown', invalidKey())
       return grant
     },

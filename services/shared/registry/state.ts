@@ -1,3 +1,4 @@
+import { DeletionIndex } from '../deletions/deletion-index.ts'
 import { grantOf, type Grant } from './grant.ts'
 import { DefinitionTable } from './definition-table.ts'
 import type { Project } from './model.ts'
@@ -14,6 +15,7 @@ export interface HeldKey {
  */
 export class RegistryState {
   readonly definitions = new DefinitionTable()
+  readonly deletions = new DeletionIndex(this.definitions)
   readonly #projects = new Map<string, Project>()
   readonly #keysOfProject = new Map<string, Map<string, HeldKey>>()
   readonly #byLookup = new Map<string, HeldKey>()
@@ -90,7 +92,7 @@ export class RegistryState {
   }
 
   #addKey(key: StoredKey): void {
-    const held = { key, grant: grantOf(key) }
+    const held = { key, grant: grantOf(key, (collection) => this.deletions.of(key.projectId, collection)) }
     const siblings = this.#keysOfProject.get(key.projectId)
     if (siblings === undefined) this.#keysOfProject.set(key.projectId, new Map([[key.id, held]]))
     else siblings.set(key.id, held)

@@ -74,7 +74,7 @@ export async function migrate(warehouse: Warehouse, options: MigrateOptions): Pr
   }
   if (options.syncInserts !== undefined) {
     const sync = options.syncInserts ? 1 : 0
-    for (const table of ['events', 'event_repeats']) {
+    for (const table of ['events', 'event_repeats', 'event_properties']) {
       await warehouse.command(
         `ALTER TABLE ${table} MODIFY SETTING fsync_after_insert = ${sync}, fsync_part_directory = ${sync}`,
       )

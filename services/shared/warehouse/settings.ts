@@ -6,7 +6,7 @@ type Settings = Record<string, string | number>
  * JSON as it was sent: a string that looks like a date stays a string, and `[true, 1]` is not `[1, 1]`,
  * and `["a", null, true]` not `["a", null, "true"]`. The server's own choice differs between versions.
  */
-const JSON_AS_SENT: Settings = {
+export const JSON_AS_SENT: Settings = {
   input_format_json_read_bools_as_numbers: 0,
   input_format_json_read_bools_as_strings: 0,
   input_format_try_infer_dates: 0,

@@ -22,6 +22,10 @@ afterAll(async () => api.close())
 const queryArbitrary = fc.record({
   analysis: fc.constantFrom(
     { analysis_type: 'count' },
+    {
+      analysis_type: 'multi_analysis',
+      analyses: { n: { analysis_type: 'count' }, total: { analysis_type: 'sum', target_property: 'price' } },
+    },
     ...['count_unique', 'sum', 'average', 'maximum', 'select_unique'].map((analysis_type) => ({
       analysis_type,
       target_property: 'price',
