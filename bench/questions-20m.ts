@@ -131,3 +131,13 @@ export const REDUCED: Readonly<Record<string, (result: unknown) => unknown>> = {
     (result as { value: unknown[] }[]).reduce((cells, { value }) => cells + value.length, 0),
   'extraction, latest 100': (result) => (result as unknown[]).length,
 }
+
+/** A funnel of four steps over three collections; the same user may buy several times. */
+export const FUNNEL = {
+  steps: [
+    { event_collection: 'signups', actor_property: 'user.id', timeframe },
+    { event_collection: 'views', actor_property: 'user.id', timeframe },
+    { event_collection: 'purchases', actor_property: 'user.id', timeframe },
+    { event_collection: 'purchases', actor_property: 'user.id', timeframe, filters: pro },
+  ],
+}

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import { parseFilters } from '../shared/filters/parse.ts'
 import type { Grant } from '../shared/registry/grant.ts'
 import { collectionsOf, type Query } from './language/tree.ts'
 
@@ -74,5 +73,5 @@ const isReusable = (query: Query): boolean =>
 /** Parsed forms, so that spelling does not matter; of the grant, what decides which rows it sees. */
 function cacheKey(query: Query, grant: Grant): string {
   const { maxAgeS: _age, includeMetadata: _metadata, ...question } = query
-  return JSON.stringify([grant.projectId, parseFilters(grant.options.queries?.filters), question])
+  return JSON.stringify([grant.projectId, grant.rowFilters, question])
 }

@@ -20,6 +20,18 @@ export interface ExtractionSettings {
   readonly keptMs: number
 }
 
+export interface SavedSettings {
+  /** Of one project. */
+  readonly queriesMax: number
+  /** What a refresh rate may be, besides 0, in seconds. */
+  readonly refreshMinS: number
+  readonly refreshMaxS: number
+  /** Of a cached result's JSON text. */
+  readonly resultBytesMax: number
+  /** Refreshes that run at once in this process. */
+  readonly refreshesMax: number
+}
+
 export interface QuerySettings {
   /** Ceilings of one query, by the kind of key that asks. */
   readonly limits: Readonly<Record<KeyKind, ReadLimits>>
@@ -35,6 +47,7 @@ export interface QuerySettings {
   /** Events that one DELETE may concern, with filters and without; 0 is no bound. */
   readonly deletedWithFiltersMax: number
   readonly deletedMax: number
+  readonly saved: SavedSettings
 }
 
 const READ_LIMITS: ReadLimits = {
@@ -70,5 +83,12 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
     jobsRunningMax: 2,
     filesBytesMax: 20_000_000_000,
     keptMs: 30 * 86_400_000,
+  },
+  saved: {
+    queriesMax: 1_000,
+    refreshMinS: 14_400,
+    refreshMaxS: 86_400,
+    resultBytesMax: 8_000_000,
+    refreshesMax: 2,
   },
 }

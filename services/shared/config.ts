@@ -88,7 +88,17 @@ export interface Config {
     readonly deletedWithFiltersMax: number
     readonly deletedMax: number
     readonly extraction: ExtractionConfig
+    readonly saved: SavedConfig
   }
+}
+
+/** See `services/query/settings.ts`. */
+interface SavedConfig {
+  readonly queriesMax: number
+  readonly refreshMinS: number
+  readonly refreshMaxS: number
+  readonly resultBytesMax: number
+  readonly refreshesMax: number
 }
 
 /** See `services/query/settings.ts`. */
@@ -157,7 +167,17 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       deletedWithFiltersMax: e.TRIBUTARY_DELETE_FILTERED_EVENTS,
       deletedMax: e.TRIBUTARY_DELETE_EVENTS,
       extraction: extractionOf(e),
+      saved: {
+        queriesMax: e.TRIBUTARY_SAVED_QUERIES,
+        refreshMinS: e.TRIBUTARY_CACHED_REFRESH_MIN_S,
+        refreshMaxS: e.TRIBUTARY_CACHED_REFRESH_MAX_S,
+        resultBytesMax: e.TRIBUTARY_CACHED_RESULT_BYTES,
+        refreshesMax: e.TRIBUTARY_CACHED_REFRESHES,
+      },
     },
+  }
+  if (e.TRIBUTARY_CACHED_REFRESH_MAX_S < e.TRIBUTARY_CACHED_REFRESH_MIN_S) {
+    problems.push('TRIBUTARY_CACHED_REFRESH_MAX_S must be at least TRIBUTARY_CACHED_REFRESH_MIN_S')
   }
   if (e.TRIBUTARY_INGEST_QUEUE_BYTES < e.TRIBUTARY_INGEST_BODY_BYTES) {
     problems.push('TRIBUTARY_INGEST_QUEUE_BYTES must be at least TRIBUTARY_INGEST_BODY_BYTES')

@@ -7,6 +7,7 @@ import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import type { ExtractionPlace } from '../../services/query/context.ts'
 import type { DatasetPlace } from '../../services/query/routes/datasets.ts'
+import type { SavedQueryPlace } from '../../services/query/saved/saved-queries.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
 import { memoryDefinitions } from '../support/definitions.ts'
@@ -31,6 +32,7 @@ export function buildQueryApi(options: {
   readonly extractions?: ExtractionPlace
   readonly datasets?: DatasetPlace
   readonly definitions?: Definitions
+  readonly saved?: SavedQueryPlace
   /** Instead of `nowMs`, for time that passes. */
   readonly now?: () => number
 }) {
@@ -50,7 +52,7 @@ export function buildQueryApi(options: {
       return grant
     },
   }
-  registerQuery(app, {
+  const works = registerQuery(app, {
     warehouse: options.warehouse,
     authenticator,
     definitions: options.definitions ?? memoryDefinitions(() => options.nowMs).definitions,
@@ -60,6 +62,7 @@ export function buildQueryApi(options: {
     now: options.now ?? (() => options.nowMs),
     ...(options.extractions === undefined ? {} : { extractions: options.extractions }),
     ...(options.datasets === undefined ? {} : { datasets: options.datasets }),
+    ...(options.saved === undefined ? {} : { saved: options.saved }),
   })
-  return { app, metrics }
+  return { app, metrics, works }
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -251,6 +251,7 @@ test('jobs of a process that died are failed after the next start; those that we
   if (record === undefined) throw new Error('no record')
   const left = { ...record, id: '1'.repeat(32), state: 'running', bytes: 0, error: null } as const
   await files.put(left)
+  await writeFile(join(folder, P, `${left.id}.part`), 'what there was of its file')
   const shared = start({}, { isSole: false })
   expect((await shared.get(`/3.0/projects/${P}/extractions/${left.id}`, 'READ')).json()).toMatchObject({
     state: 'running',
@@ -262,6 +263,7 @@ test('jobs of a process that died are failed after the next start; those that we
   nowMs -= 61_000
   const after = start()
   await expect.poll(async () => (await files.get(left))?.state).toBe('failed')
+  expect((await readdir(join(folder, P))).filter((name) => name.endsWith('.part'))).toEqual([])
   expect((await after.get(done, 'READ')).json()).toMatchObject({ state: 'done' })
   expect((await after.get(`${done}/file`, 'READ')).statusCode).toBe(200)
 })
@@ -301,4 +303,23 @@ test('no id leads out of the folder', async () => {
       expect((await api.get(`/3.0/projects/${P}/extractions/${id}${ending}`, 'READ')).statusCode).toBe(404)
     }
   }
+})
+
+test('a file is there whole or not at all', async () => {
+  const name = { projectId: P, id: '2'.repeat(32) }
+  await mkdir(join(folder, P))
+  const go = Promise.withResolvers<void>()
+  const text = async function* () {
+    yield 'x'.repeat(100_000)
+    await go.promise
+    yield 'y'
+  }
+  const written = files.write(name, text(), { gzip: false, signal: new AbortController().signal })
+  await expect.poll(async () => readdir(join(folder, P))).toHaveLength(1)
+  expect(await files.read(name)).toBeUndefined()
+  go.resolve()
+  expect(await written).toBe(100_001)
+  expect(await readdir(join(folder, P))).toEqual([`${name.id}.data`])
+  await files.remove(name)
+  expect(await readdir(join(folder, P))).toEqual([])
 })

@@ -132,6 +132,17 @@ test('what is forgotten is gone, also when it was on its way', () => {
   expect([has('d'), has('c', other)]).toEqual([false, true])
 })
 
+test('a funnel is forgotten with any of the collections of its steps', () => {
+  const cache = createResultCache(1_000_000)
+  const step = (collection: string) => ({ event_collection: collection, actor_property: 'n', timeframe: 'today' })
+  const funnel = parseQuery('funnel', { steps: [step('c'), step('d')], max_age: 60 })
+  cache.asking(funnel, grant)([2, 1])
+  cache.forget(P, 'e')
+  expect(cache.get(funnel, grant)).toEqual({ result: [2, 1] })
+  cache.forget(P, 'd')
+  expect(cache.get(funnel, grant)).toBeUndefined()
+})
+
 test('memory is bounded: the longest unused go first, and what is too large is not kept', () => {
   const cache = createResultCache(100_000)
   for (let i = 0; i < 100; i++) cache.asking(asks(60, `c${i}`), grant)('x'.repeat(1_000))

@@ -48,11 +48,14 @@ export async function wholeServer(): Promise<WholeServer> {
   })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
   const datasets = { definitions: registry.definitions, organizationId: DEPLOYMENT.organizationId }
+  const { definitions } = registry
+  const saved = { definitions, log: { consume: async () => {} }, projectGrant: () => undefined }
   registerQuery(app, {
     ...common,
-    definitions: registry.definitions,
+    definitions,
     warehouse: {} as Warehouse,
     settings: DEFAULT_QUERY_SETTINGS,
+    saved,
     datasets,
   })
   return {

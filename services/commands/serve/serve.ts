@@ -11,6 +11,7 @@ import { runDeletions } from '../../query/deletions/runner.ts'
 import { registerQuery } from '../../query/register.ts'
 import { followDeletions } from '../../shared/deletions/follow.ts'
 import type { Config } from '../../shared/config.ts'
+import { AppError } from '../../shared/errors.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
 import { clientAddressBehind } from '../../shared/http/client-address.ts'
@@ -19,6 +20,7 @@ import { buildServer } from '../../shared/http/server.ts'
 import { type Life, live } from '../../shared/lifecycle.ts'
 import type { EventLog } from '../../shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../../shared/log/topics.ts'
+import type { Grant } from '../../shared/registry/grant.ts'
 import { openRegistry, type Registry } from '../../shared/registry/registry.ts'
 import { createLogger, type Logger } from '../../shared/telemetry/logger.ts'
 import { createReadiness } from '../../shared/telemetry/health.ts'
@@ -85,7 +87,8 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     opened.defer(async () => followed.close())
     life.background('deletions of the loader', untilFailed(followed.failed, life.signal))
     const settings = { ...LOADER_DEFAULTS, ...config.loader }
-    startLoader(life, { log, warehouse, logger, registry: metrics, settings, deletions })
+    const deps = { log, warehouse, logger, registry: metrics, settings, deletions }
+    startInBackground(life, 'loader', async (signal) => runLoader(deps, signal))
   }
 
   const app = buildServer({
@@ -142,7 +145,14 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         secret: organization.secret,
       }
       const datasets = { definitions: registry.definitions, organizationId: organization?.id ?? '' }
-      registerQuery(app, { ...deps, datasets, ...(extractions === undefined ? {} : { extractions }) })
+      const saved = { definitions: registry.definitions, log, projectGrant: projectGrantOf(registry) }
+      const works = registerQuery(app, {
+        ...deps,
+        saved,
+        datasets,
+        ...(extractions === undefined ? {} : { extractions }),
+      })
+      for (const { name, run } of works) startInBackground(life, name, run)
     }
   }
   opened.defer(async () => app.close())
@@ -189,10 +199,7 @@ function untilFailed(failed: AbortSignal, stop: AbortSignal): Promise<void> {
   })
 }
 
-function startLoader(life: Life, deps: Parameters<typeof runLoader>[0]): void {
-  startInBackground(life, 'loader', (signal) => runLoader(deps, signal))
-}
-
+/** Stops and is waited for when its place among what was opened comes. */
 function startInBackground(life: Life, name: string, run: (signal: AbortSignal) => Promise<void>): void {
   const stop = new AbortController()
   const done = run(stop.signal)
@@ -202,6 +209,20 @@ function startInBackground(life: Life, name: string, run: (signal: AbortSignal) 
     await done.catch(() => {}) // its failure was already told in the background
   })
 }
+
+/** For work that a project has done for it: its own master key's grant, and none once the project is gone. */
+const projectGrantOf =
+  (registry: Registry) =>
+  (projectId: string): Grant | undefined => {
+    const { master } = registry.predefinedKeys(projectId)
+    if (master === undefined) return undefined
+    try {
+      return registry.authenticate(projectId, master.secret)
+    } catch (error) {
+      if (error instanceof AppError) return undefined
+      throw error
+    }
+  }
 
 /** On a terminal the banner says what the lines at `info` would. */
 const quieter = (level: Config['logLevel']): Config['logLevel'] => (level === 'info' ? 'warn' : level)

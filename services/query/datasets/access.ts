@@ -1,5 +1,5 @@
 import { AppError } from '../../shared/errors.ts'
-import { type Grant, NO_OPTIONS } from '../../shared/registry/grant.ts'
+import type { Grant } from '../../shared/registry/grant.ts'
 import type { Dataset, IndexValues } from './definition.ts'
 
 export type DatasetOperation = 'list' | 'read' | 'retrieve'
@@ -48,7 +48,7 @@ export function requireIndexValues(grant: Grant, name: string, dataset: Dataset,
 }
 
 /** The filters of a key are for its ad-hoc queries; of a dataset it sees whole index values, which were checked before. */
-export const datasetGrant = (grant: Grant): Grant => ({ ...grant, options: NO_OPTIONS })
+export const datasetGrant = (grant: Grant): Grant => ({ ...grant, rowFilters: [] })
 
 const optionsOf = (grant: Grant): Options => grant.options.datasets ?? {}
 const isObject = (value: unknown): value is Options =>

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { Registry } from 'prom-client'
 import { AppError } from '../../shared/errors.ts'
 import { errorAnswer } from '../../shared/http/error-answer.ts'
-import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { ExtractionNode, Query } from '../language/tree.ts'
@@ -10,7 +10,7 @@ import type { Delivery } from './delivery.ts'
 import { beginExtraction, type Extraction, type ExtractDeps } from './extract.ts'
 import type { ExtractionFiles, ExtractionJob } from './files.ts'
 import { createJobMeters } from './job-meters.ts'
-import type { Registry } from 'prom-client'
+import { byAge, isOpen, isSilent, lost, sweepFiles } from './sweep.ts'
 
 export interface JobsDeps {
   readonly files: ExtractionFiles
@@ -58,7 +58,6 @@ const WAITING_MAX = 100
 const WAITING_OF_PROJECT_MAX = 20
 const KEPT_OF_PROJECT_MAX = 1_000
 const HEARTBEAT_MS = 10_000
-const DEAD_AFTER_MS = 60_000
 const SWEEP_MS = 600_000
 
 interface Live {
@@ -73,12 +72,10 @@ interface Live {
 /** Of a key and of which rows it sees: when its filters change, it is another. */
 export const seenBy = (grant: Grant): string =>
   createHash('sha256')
-    .update(JSON.stringify([grant.projectId, grant.keyId, parseFilters(grant.options.queries?.filters)]))
+    .update(JSON.stringify([grant.projectId, grant.keyId, grant.rowFilters]))
     .digest('hex')
 
 const notFound = (): AppError => new AppError('ResourceNotFoundError', 'Resource not found: extraction.')
-const isOpen = (job: ExtractionJob): boolean => job.state === 'waiting' || job.state === 'running'
-const byAge = (a: ExtractionJob, b: ExtractionJob): number => a.createdAtMs - b.createdAtMs
 
 export function createJobs(deps: JobsDeps): Jobs {
   const { files, settings, logger, now } = deps
@@ -100,31 +97,14 @@ export function createJobs(deps: JobsDeps): Jobs {
     at.written = written
     await written
   }
-  const failed = (code: string, message: string): Partial<ExtractionJob> => ({
-    state: 'failed',
-    endedAtMs: now(),
-    error: { code, message },
-  })
-  const LOST = failed('ServiceUnavailableError', 'The process that had this job ended. Ask again.')
-
-  /** What is expired, dead, or the oldest of too much goes. `reserved`: bytes that must be free besides. */
-  const sweep = async (reserved: number, isStart = false): Promise<void> => {
-    const jobs = (await files.list()).toSorted(byAge)
-    let bytes = reserved
-    for (const job of jobs.toReversed()) {
-      if (isOpen(job) && !live.has(job.id)) {
-        const isLost = (isStart && deps.isSole) || job.aliveAtMs < now() - DEAD_AFTER_MS
-        if (isLost) await files.put({ ...job, ...LOST, endedAtMs: now() })
-      }
-      bytes += job.bytes
-      const isTooMuch = job.state === 'done' && bytes > bounds.filesBytesMax
-      if (job.expiresAtMs <= now() || isTooMuch) {
-        if (live.has(job.id)) continue
-        await files.remove(job)
-        bytes -= job.bytes
-      }
-    }
-  }
+  const sweep = async (reservedBytes: number, isFirst = false): Promise<void> =>
+    sweepFiles(files, {
+      nowMs: now(),
+      bytesMax: bounds.filesBytesMax,
+      reservedBytes,
+      isOwn: ({ id }) => live.has(id),
+      isFirst: isFirst && deps.isSole,
+    })
 
   const run = async (at: Live): Promise<void> => {
     const { query, grant, delivery, grantNow } = at.request
@@ -177,14 +157,19 @@ export function createJobs(deps: JobsDeps): Jobs {
     const { projectId, id } = at.job
     if (at.stop.signal.aborted) {
       meters.ended(isClosed ? 'stopped' : 'removed')
-      if (isClosed) await put(at, { ...LOST, endedAtMs: now(), events }).catch(() => undefined)
+      if (isClosed) await put(at, { ...lost(at.job, now()), events }).catch(() => undefined)
       return
     }
     meters.ended('failed')
     const { body, isFault } = errorAnswer(error, id)
     if (isFault) logger.error({ job: id, projectId, err: error }, 'extraction to a file failed')
     else logger.info({ job: id, projectId, error: body.error_code }, 'extraction to a file failed')
-    await put(at, { ...failed(body.error_code, body.message), events }).catch((cause: unknown) => {
+    const failed = {
+      state: 'failed',
+      endedAtMs: now(),
+      error: { code: body.error_code, message: body.message },
+    } as const
+    await put(at, { ...failed, events }).catch((cause: unknown) => {
       logger.error({ job: id, projectId, err: cause }, 'the end of an extraction could not be written')
     })
   }
@@ -210,7 +195,7 @@ export function createJobs(deps: JobsDeps): Jobs {
   const current = (job: ExtractionJob): ExtractionJob => {
     const own = live.get(job.id)
     if (own !== undefined) return own.job
-    return isOpen(job) && job.aliveAtMs < now() - DEAD_AFTER_MS ? { ...job, ...LOST, endedAtMs: job.aliveAtMs } : job
+    return isOpen(job) && isSilent(job, now()) ? lost(job, job.aliveAtMs) : job
   }
   const get = async (grant: Grant, id: string): Promise<ExtractionJob> => {
     const job = await files.get({ projectId: grant.projectId, id })

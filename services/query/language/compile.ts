@@ -12,6 +12,7 @@ import { compileGroup, groupOfRowKey } from './group-by.ts'
 import { bucketEdges } from './interval.ts'
 import type { Shape } from './shape.ts'
 import { eventsSource } from './source.ts'
+import { keysOfRowKey, rowKeyOf } from './values.ts'
 import { resolveTimeframe, type Timeframe } from './timeframe.ts'
 import type { AggregateNode, AnalysisNode, ExtractionNode, Query } from './tree.ts'
 
@@ -70,6 +71,11 @@ function compileAggregates(
   })
   const inputs = [...keys.map((key) => `${key.sql} AS ${key.name}`), ...measures.flatMap(({ input }) => input)]
   const where = compileFilters(query.filters, columns.columnOf, binder)
+  // All different values at once: rows that are alike are one before any list is taken apart.
+  const [{ node: only } = { node: null }, ...others] = analyses
+  const isListing = only?.kind === 'select_unique' && keys.length === 0 && others.length === 0
+  const listed = isListing ? only.target : null
+  const rowKey = listed === null ? undefined : rowKeyOf(columns.columnOf(listed))
   const source = eventsSource(
     grant,
     { collection: query.collection, timeframe },
@@ -77,11 +83,18 @@ function compileAggregates(
     binder,
   )
   const names = keys.map((key) => key.name)
+  const found = [`FROM ${source}`, ...(where === 'true' ? [] : [`WHERE ${where}`])]
   const rows = [
     `FROM (`,
-    `SELECT ${inputs.length === 0 ? '1' : inputs.join(', ')}`,
-    `FROM ${source}`,
-    ...(where === 'true' ? [] : [`WHERE ${where}`]),
+    ...(rowKey === undefined
+      ? [`SELECT ${inputs.length === 0 ? '1' : inputs.join(', ')}`, ...found]
+      : [
+          `SELECT arrayFilter(x -> x != '', ${keysOfRowKey('k')}) AS v0`,
+          'FROM (',
+          `SELECT DISTINCT ${rowKey} AS k`,
+          ...found,
+          ')',
+        ]),
     `)`,
     ...(names.length === 0 ? [] : [`GROUP BY ${names.join(', ')}`]),
   ]

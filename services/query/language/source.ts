@@ -1,4 +1,3 @@
-import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Binder } from './bind.ts'
 import { createColumnList } from './columns.ts'
@@ -25,10 +24,9 @@ export function eventsSource(
   ]
   const unfinished = grant.deletionsOf(scope.collection).filter(({ progress }) => progress.state !== 'done')
   const rows = withoutDeleted(unfinished, conditions, binder)
-  const filters = parseFilters(grant.options.queries?.filters, 'options.queries.filters')
   const keyColumns = createColumnList(binder, 'k')
   const where = [...rows.conditions]
-  if (filters.length > 0) where.push(compileFilters(filters, keyColumns.columnOf, binder))
+  if (grant.rowFilters.length > 0) where.push(compileFilters(grant.rowFilters, keyColumns.columnOf, binder))
   const selected = [...columns, ...keyColumns.selected()]
   return `(\n  SELECT ${selected.length === 0 ? '1' : selected.join(', ')}\n  FROM ${rows.from}\n  WHERE ${where.join('\n    AND ')}\n)`
 }

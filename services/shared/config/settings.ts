@@ -194,6 +194,11 @@ const query = {
     'Most bytes of all these files; the oldest go first.',
   ),
   TRIBUTARY_EXTRACTION_LINK_DAYS: int(30, 1, 3_650, 'Days that a file is kept and its link is good.'),
+  TRIBUTARY_SAVED_QUERIES: int(1_000, 1, 10_000, 'Most saved queries of one project.'),
+  TRIBUTARY_CACHED_REFRESH_MIN_S: int(14_400, 1, 172_800, 'Least refresh rate of a cached query, in seconds.'),
+  TRIBUTARY_CACHED_REFRESH_MAX_S: int(86_400, 1, 172_800, 'Its greatest.'),
+  TRIBUTARY_CACHED_RESULT_BYTES: int(8_000_000, 1_024, 256 * MIB, 'Largest result that is kept, as JSON.'),
+  TRIBUTARY_CACHED_REFRESHES: int(2, 1, 64, 'Cached queries that a process refreshes at once.'),
 }
 
 export interface SettingsGroup {

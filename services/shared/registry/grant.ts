@@ -1,4 +1,6 @@
 import type { Deletion } from '../deletions/model.ts'
+import type { Filter } from '../filters/filter.ts'
+import { parseFilters } from '../filters/parse.ts'
 import type { KeyKind, KeyOptions, Permission, ProjectKey } from './model.ts'
 
 declare const granted: unique symbol
@@ -20,6 +22,11 @@ export interface Grant {
    * see, from the moment it was asked.
    */
   readonly deletionsOf: DeletionsOf
+  /**
+   * Which rows it sees: none of these filters may be false. Of an ad-hoc question, unless the grant was derived for something
+   * else. Reading it throws InvalidFilterError for a key whose filters this version does not understand: it sees nothing.
+   */
+  readonly rowFilters: readonly Filter[]
 }
 
 export type DeletionsOf = (collection: string) => readonly Deletion[]
@@ -52,14 +59,31 @@ const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permiss
  * services take grants from the registry.
  */
 export function grantOf(key: ProjectKey, deletionsOf: DeletionsOf = () => []): Grant {
+  const options = key.kind === 'access' ? key.options : NO_OPTIONS
+  let rowFilters: readonly Filter[] | undefined
   return {
     projectId: key.projectId,
     keyId: key.id,
     kind: key.kind,
     permitted: key.kind === 'access' ? new Set(key.permitted) : PERMITTED[key.kind],
-    options: key.kind === 'access' ? key.options : NO_OPTIONS,
     deletionsOf,
+    options,
+    get rowFilters() {
+      rowFilters ??= parseFilters(options.queries?.filters, 'options.queries.filters')
+      return rowFilters
+    },
   } as Grant
+}
+
+/**
+ * The grant under which a key runs saved and cached queries. Their filters are those of `saved_queries`; where that group
+ * says nothing about filters, those of `queries`: a key that sees one customer's rows when it asks does not see all of them
+ * through a question that somebody else saved. Who wants that says `"saved_queries": {"filters": []}`. Filters restrict
+ * whether or not their group is permitted.
+ */
+export function grantForSavedQueries(grant: Grant): Grant {
+  const own = grant.options.saved_queries?.['filters'] ?? null
+  return own === null ? grant : { ...grant, rowFilters: parseFilters(own, 'options.saved_queries.filters') }
 }
 
 /** What services ask of the registry for every request; costs no I/O. */
