@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { createQueryContext, type QueryContext, type QueryDeps } from './context.ts'
 import { type DeletionListener, tellOfDeletions } from './deletions/listeners.ts'
 import { registerAdHocRoutes } from './routes/ad-hoc.ts'
+import { type DatasetPlace, registerDatasetRoutes } from './routes/datasets.ts'
 import { registerDeletionRoutes } from './routes/deletions.ts'
 import { registerExtractionRoutes } from './routes/extractions.ts'
 import { registerSavedQueryRoutes } from './routes/saved-queries.ts'
@@ -12,6 +13,8 @@ import { createSavedQueries, type SavedQueries, type SavedQueryPlace } from './s
 export interface QueryServiceDeps extends QueryDeps {
   /** Left out: no saved queries. */
   readonly saved?: SavedQueryPlace
+  /** Left out: no datasets. */
+  readonly datasets?: DatasetPlace
 }
 
 /** What the service does besides answering. */
@@ -26,6 +29,7 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
   const context = createQueryContext(deps)
   registerAdHocRoutes(app, context)
   registerExtractionRoutes(app, context)
+  if (deps.datasets !== undefined) registerDatasetRoutes(app, context, deps.datasets)
   registerSchemaRoutes(app, context)
   registerSqlRoute(app, context)
   registerDeletionRoutes(app, context)
