@@ -47,9 +47,6 @@ export function requireIndexValues(grant: Grant, name: string, dataset: Dataset,
   if (!areAllowed) throw new AppError('KeyNotAuthorizedError', 'This key does not permit these values of index_by.')
 }
 
-/** The filters of a key are for its ad-hoc queries; of a dataset it sees whole index values, which were checked before. */
-export const datasetGrant = (grant: Grant): Grant => ({ ...grant, rowFilters: [] })
-
 const optionsOf = (grant: Grant): Options => grant.options.datasets ?? {}
 const isObject = (value: unknown): value is Options =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -145,7 +145,7 @@ async function resultsOf(
     const answer: unknown[] = []
     let rowsRead = 0
     for (const query of queries) {
-      const run = await context.runQuery(query, access.datasetGrant(grant), signal)
+      const run = await context.runQuery(query, grant, signal)
       answer.push(run.answer.result)
       rowsRead += run.rowsRead
     }
