@@ -53,7 +53,8 @@ export function parseQueryNode(c: Cursor): QueryNode {
   }
   const body = parseUnion(c)
   const tail = parseTail(c)
-  const isBare = ctes.length === 0 && Object.values(tail).every((part) => part === null || part.length === 0)
+  const { orderBy, limitBy, limit, offset } = tail
+  const isBare = ctes.length === 0 && orderBy.length === 0 && limitBy === null && limit === null && offset === null
   return isBare ? body : { ...EMPTY_TAIL, at, ctes, body: wrapped(body), ...tail }
 }
 
