@@ -6,6 +6,7 @@ import { registerDeletionRoutes } from './routes/deletions.ts'
 import { registerExtractionRoutes } from './routes/extractions.ts'
 import { registerSavedQueryRoutes } from './routes/saved-queries.ts'
 import { registerSchemaRoutes } from './routes/schema.ts'
+import { registerSqlRoutes } from './routes/sql.ts'
 import { createSavedQueries, type SavedQueries, type SavedQueryPlace } from './saved/saved-queries.ts'
 
 export interface QueryServiceDeps extends QueryDeps {
@@ -24,6 +25,7 @@ export interface QueryWork {
 export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): readonly QueryWork[] {
   const context = createQueryContext(deps)
   registerAdHocRoutes(app, context)
+  registerSqlRoutes(app, context)
   registerExtractionRoutes(app, context)
   registerSchemaRoutes(app, context)
   registerDeletionRoutes(app, context)

@@ -107,12 +107,18 @@ export type ExprNode =
   /** One of our names of ClickHouse functions, over operands: `plus`, `and`, `equals`, `array`, `tuple`. */
   | { readonly kind: 'operator'; readonly at: Position; readonly name: string; readonly args: readonly ExprNode[] }
   | { readonly kind: 'interval'; readonly at: Position; readonly unit: string; readonly count: ExprNode }
-  | { readonly kind: 'cast'; readonly at: Position; readonly expr: ExprNode; readonly type: string; readonly isTry: boolean }
+  | {
+      readonly kind: 'cast'
+      readonly at: Position
+      readonly expr: ExprNode
+      readonly type: string
+      readonly isTry: boolean
+    }
   | {
       readonly kind: 'case'
       readonly at: Position
       readonly of: ExprNode | null
-      readonly branches: readonly { readonly when: ExprNode; readonly then: ExprNode }[]
+      readonly branches: readonly { readonly when: ExprNode; readonly value: ExprNode }[]
       readonly otherwise: ExprNode | null
     }
   | {

@@ -1,8 +1,8 @@
 import type { CallNode, ExprNode } from './ast.ts'
-import { combine, compileExpr, compileWindow } from './compile-expression.ts'
+import { compileWindow } from './compile-window.ts'
 import { combined, functionNamed, type SqlFunction } from './functions.ts'
 import { shown, sqlError } from './position.ts'
-import type { Place, Scope, State, Value } from './state.ts'
+import { combine, type Place, type Scope, type State, type Value } from './state.ts'
 
 /** Functions that would take the server's time zone: UTC stands behind so many arguments. */
 const ZONED: Readonly<Record<string, number>> = {
@@ -22,7 +22,8 @@ export function compileCall(node: CallNode, scope: Scope, where: Place, state: S
   const isAggregate = found.kind === 'aggregate'
   if (found.kind === 'window' && over === null) refuse('needs OVER')
   if (!isAggregate && found.kind !== 'window' && over !== null) refuse('has no OVER: it is no aggregate')
-  if (!isAggregate && (node.isDistinct || filter !== null)) refuse('has neither DISTINCT nor FILTER: it is no aggregate')
+  if (!isAggregate && (node.isDistinct || filter !== null))
+    refuse('has neither DISTINCT nor FILTER: it is no aggregate')
   if (node.isStar && found.name !== 'count') refuse('does not take *')
   if (node.parameters !== null && !found.isParametric) refuse('has no parameters before its arguments')
   if (over !== null && !where.allowsWindows) refuse(`with OVER cannot stand in ${where.clause}`)
@@ -32,20 +33,30 @@ export function compileCall(node: CallNode, scope: Scope, where: Place, state: S
   }
   const isFolded = isAggregate && over === null
   const inner: Place = isFolded
-    ? { ...where, clause: 'the argument of an aggregate', seesAliases: false, allowsAggregates: false, allowsWindows: false }
+    ? {
+        ...where,
+        clause: 'the argument of an aggregate',
+        seesAliases: false,
+        allowsAggregates: false,
+        allowsWindows: false,
+      }
     : { ...where, allowsWindows: false }
   const parameters = (node.parameters ?? []).map((parameter) => constantParameter(parameter, scope, inner, state))
   const args = node.args.map((arg, i) =>
     arg.kind === 'lambda' && found.kind === 'higher' && i === 0
       ? compileLambda(arg, scope, inner, state)
-      : compileExpr(arg, scope, inner, state),
+      : state.compile(arg, scope, inner),
   )
-  if (filter !== null) args.push(compileExpr(filter, scope, inner, state))
+  if (filter !== null) args.push(state.compile(filter, scope, inner))
   const name = calledName(found, node)
   const before = parameters.length === 0 ? '' : `(${parameters.map(({ sql }) => sql).join(', ')})`
   const zone = ZONED[found.name] === args.length ? ["'UTC'"] : []
   const call = combine(args, (all) =>
-    found.name === 'today' ? "toDate(now('UTC'))" : found.name === 'yesterday' ? "(toDate(now('UTC')) - 1)" : `${name}${before}(${[...all, ...zone].join(', ')})`,
+    found.name === 'today'
+      ? "toDate(now('UTC'))"
+      : found.name === 'yesterday'
+        ? "(toDate(now('UTC')) - 1)"
+        : `${name}${before}(${[...all, ...zone].join(', ')})`,
   )
   const isTime = found.isTime || (PASSING.has(found.name) && args[0]?.isTime === true)
   if (over === null) return isFolded ? { sql: call.sql, isTime } : { ...call, isTime }
@@ -67,7 +78,7 @@ function calledName(found: SqlFunction, { isDistinct, filter, args }: CallNode):
 }
 
 function constantParameter(node: ExprNode, scope: Scope, where: Place, state: State): Value {
-  if (node.kind === 'literal' || node.kind === 'parameter') return compileExpr(node, scope, where, state)
+  if (node.kind === 'literal' || node.kind === 'parameter') return state.compile(node, scope, where)
   throw sqlError('a function’s parameter is a number or a text', node.at)
 }
 
@@ -76,5 +87,5 @@ function compileLambda(node: ExprNode & { kind: 'lambda' }, scope: Scope, where:
   if (names.size !== node.names.length) throw sqlError('the same name twice', node.at)
   const inside: Place = { ...where, lambdas: new Map([...where.lambdas, ...names]) }
   const list = [...names.values()]
-  return combine([compileExpr(node.body, scope, inside, state)], ([body]) => `(${list.join(', ')}) -> ${body}`)
+  return combine([state.compile(node.body, scope, inside)], ([body]) => `(${list.join(', ')}) -> ${body}`)
 }

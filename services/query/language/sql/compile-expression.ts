@@ -1,14 +1,21 @@
-import type { ExprNode, FrameBound, OrderNode, WindowNode } from './ast.ts'
+import type { ExprNode } from './ast.ts'
 import { compileCall } from './compile-call.ts'
-import { compileQueryNode } from './compile-query.ts'
 import { intervalNamed } from './functions.ts'
 import { constant, constantList, moment, parameter } from './parameter-values.ts'
 import { type Position, shown, sqlError } from './position.ts'
 import { resolveName } from './resolve.ts'
-import type { Env, Place, Scope, State, Value } from './state.ts'
+import { combine, innerEnv, type Place, type Scope, type State, type Value } from './state.ts'
 import { castName, typeNamed } from './types.ts'
 
-const COMPARISONS = new Set(['equals', 'notEquals', 'less', 'lessOrEquals', 'greater', 'greaterOrEquals', 'isNotDistinctFrom'])
+const COMPARISONS = new Set([
+  'equals',
+  'notEquals',
+  'less',
+  'lessOrEquals',
+  'greater',
+  'greaterOrEquals',
+  'isNotDistinctFrom',
+])
 
 /** An expression as SQL. What is the same as something in GROUP BY has no loose columns. */
 export function compileExpr(node: ExprNode, scope: Scope, where: Place, state: State): Value {
@@ -39,10 +46,10 @@ function compileNode(node: ExprNode, scope: Scope, where: Place, state: State): 
       return compileCast(node, compile(node.expr), state)
     case 'case': {
       const of = node.of === null ? undefined : compile(node.of)
-      const values = node.branches.flatMap(({ when, then }) => {
+      const values = node.branches.flatMap(({ when, value }) => {
         const condition = compile(when)
         const matched = of === undefined ? condition : compare('equals', of, condition, when.at, state)
-        return [matched, compile(then)]
+        return [matched, compile(value)]
       })
       const otherwise = node.otherwise === null ? constant(null, binder) : compile(node.otherwise)
       const isTime = values[1]?.isTime === true
@@ -52,7 +59,7 @@ function compileNode(node: ExprNode, scope: Scope, where: Place, state: State): 
       return compileIn(node, scope, where, state)
     case 'subquery':
     case 'exists': {
-      const query = compileQueryNode(node.query, innerEnv(scope), state)
+      const query = state.compileQuery(node.query, innerEnv(scope))
       if (node.kind === 'exists') return { sql: `exists(${query.sql})`, isTime: false }
       if (query.output.length !== 1) throw sqlError('a subquery in an expression has one column', node.at)
       return { sql: `(${query.sql})`, isTime: query.output[0]?.isTime === true }
@@ -62,18 +69,6 @@ function compileNode(node: ExprNode, scope: Scope, where: Place, state: State): 
     default:
       return node satisfies never
   }
-}
-
-/** For a subquery: what it must not look at. */
-export const innerEnv = ({ env, relations }: Scope): Env => ({
-  ctes: env.ctes,
-  outer: new Set([...env.outer, ...relations.flatMap(({ name }) => name ?? [])]),
-})
-
-/** SQL made of others' SQL; its first loose column is theirs. */
-export function combine(values: readonly Value[], write: (sql: readonly string[]) => string): Value {
-  const loose = values.find((value) => value.loose !== undefined)?.loose
-  return { sql: write(values.map(({ sql }) => sql)), isTime: false, loose }
 }
 
 function compileOperator(
@@ -126,7 +121,7 @@ function compileIn(node: ExprNode & { readonly kind: 'in' }, scope: Scope, where
   const negated = (value: Value): Value => (node.isNot ? { ...value, sql: `not(${value.sql})` } : value)
   const { right } = node
   if ('body' in right && 'ctes' in right) {
-    const query = compileQueryNode(right, innerEnv(scope), state)
+    const query = state.compileQuery(right, innerEnv(scope))
     const wanted = node.left.kind === 'operator' && node.left.name === 'tuple' ? node.left.args.length : 1
     if (query.output.length !== wanted) throw sqlError(`the subquery of IN must have ${wanted} columns`, node.at)
     return combine([left], ([sql]) => `${node.isNot ? 'notIn' : 'in'}(${sql}, (${query.sql}))`)
@@ -141,37 +136,4 @@ function compileIn(node: ExprNode & { readonly kind: 'in' }, scope: Scope, where
   if (list !== undefined) return combine([left], ([sql]) => `${node.isNot ? 'notIn' : 'in'}(${sql}, ${list})`)
   const equal = items.map((item) => compare('equals', left, compileExpr(item, scope, where, state), item.at, state))
   return negated(combine(equal, (all) => (all.length === 1 ? all.join('') : `or(${all.join(', ')})`)))
-}
-
-export function compileOrder(nodes: readonly OrderNode[], scope: Scope, where: Place, state: State): readonly Value[] {
-  return nodes.map(({ expr, direction, nulls }) => {
-    const value = compileExpr(expr, scope, where, state)
-    return { ...value, sql: `${value.sql} ${direction}${nulls === null ? '' : ` NULLS ${nulls}`}` }
-  })
-}
-
-/** What stands in the parentheses behind OVER. */
-export function compileWindow(window: WindowNode, scope: Scope, where: Place, state: State): Value {
-  const inside = { ...where, allowsWindows: false }
-  const partition = window.partitionBy.map((expr) => compileExpr(expr, scope, inside, state))
-  const order = compileOrder(window.orderBy, scope, inside, state)
-  const parts: string[] = []
-  if (window.base !== null) {
-    const base = scope.windows.get(window.base)
-    if (base === undefined) throw sqlError(`there is no window ${shown(window.base)}`, window.at)
-    if (partition.length > 0) throw sqlError('a window on another one has no PARTITION BY of its own', window.at)
-    parts.push(base)
-  }
-  if (partition.length > 0) parts.push(`PARTITION BY ${partition.map(({ sql }) => sql).join(', ')}`)
-  if (order.length > 0) parts.push(`ORDER BY ${order.map(({ sql }) => sql).join(', ')}`)
-  if (window.frame !== null) {
-    const { unit, start, end } = window.frame
-    parts.push(`${unit} BETWEEN ${boundText(start)} AND ${boundText(end)}`)
-  }
-  return combine([...partition, ...order], () => parts.join(' '))
-}
-
-const boundText = (bound: FrameBound): string => {
-  if (bound.kind === 'current') return 'CURRENT ROW'
-  return `${bound.kind === 'unbounded' ? 'UNBOUNDED' : Math.trunc(bound.count)} ${bound.direction}`
 }

@@ -1,16 +1,12 @@
 import type { ExprNode, FromNode, ItemNode, QueryNode, SelectNode } from './ast.ts'
 import { BOUNDS } from './bounds.ts'
-import { compileExpr, compileOrder, compileWindow } from './compile-expression.ts'
+import { compileExpr } from './compile-expression.ts'
+import { compileOrder, compileWindow } from './compile-window.ts'
 import { type Position, shown, sqlError } from './position.ts'
 import { derivedRelation, eventsRelation, type OutputColumn, type Relation, type RelationColumn } from './relations.ts'
 import { columnOf } from './resolve.ts'
 import { narrowTimes } from './time-range.ts'
-import { type Env, place, type Scope, type State, type Value } from './state.ts'
-
-export interface CompiledSelect {
-  readonly sql: string
-  readonly output: readonly OutputColumn[]
-}
+import { type CompiledSelect, type Env, place, type Scope, type State, type Value } from './state.ts'
 
 /** A query, or a subquery, as SQL in which every name is ours. */
 export function compileQueryNode(node: QueryNode, around: Env, state: State): CompiledSelect {
@@ -21,13 +17,15 @@ export function compileQueryNode(node: QueryNode, around: Env, state: State): Co
     }
     env = { ...env, ctes: new Map([...env.ctes, [name, { query, env }]]) }
   }
-  // One that nobody names is looked at all the same: its mistakes are mistakes.
   const { body } = node
   if (body.kind === 'select') return compileSelect(body, node, env, state)
   const [left, right] = [compileQueryNode(body.left, env, state), compileQueryNode(body.right, env, state)]
   if (left.output.length !== right.output.length) {
     const counts = `${left.output.length} and ${right.output.length}`
-    throw sqlError(`both sides of ${body.operator.split(' ')[0]} must have as many columns; they have ${counts}`, body.at)
+    throw sqlError(
+      `both sides of ${body.operator.split(' ')[0]} must have as many columns; they have ${counts}`,
+      body.at,
+    )
   }
   const sql = `(${left.sql})\n${body.operator}\n(${right.sql})`
   const hasTail = node.orderBy.length > 0 || node.limit !== null || node.offset !== null || node.limitBy !== null
@@ -68,7 +66,9 @@ function compileSelect(node: SelectNode, tail: QueryNode, env: Env, state: State
   for (const { name, window } of node.windows) {
     scope.windows.set(name, compileWindow(window, scope, place('WINDOW', { allowsAggregates: true }), state).sql)
   }
-  const drawn = node.items.flatMap((item) => itemValues(item, scope, state, (expr) => compileExpr(expr, scope, selecting, state)))
+  const drawn = node.items.flatMap((item) =>
+    itemValues(item, scope, state, (expr) => compileExpr(expr, scope, selecting, state)),
+  )
   if (drawn.length > BOUNDS.columns) throw sqlError(`more than ${BOUNDS.columns} columns`, node.at)
   const items = outputItems(drawn, scope, state)
   const having =
@@ -99,7 +99,8 @@ function finish(head: string, items: readonly Item[], tail: QueryNode, scope: Sc
 }
 
 const outputOf = ({ name, sqlName, value }: Item): OutputColumn => ({ name, sqlName, isTime: value.isTime })
-const listed = (items: readonly Item[]): string => items.map(({ sqlName, value }) => `${value.sql} AS ${sqlName}`).join(', ')
+const listed = (items: readonly Item[]): string =>
+  items.map(({ sqlName, value }) => `${value.sql} AS ${sqlName}`).join(', ')
 
 function refuseLoose({ loose }: Value): void {
   if (loose === undefined) return
@@ -109,13 +110,21 @@ function refuseLoose({ loose }: Value): void {
 type Drawn = Pick<Item, 'name' | 'value' | 'isNamed'>
 
 const starItems = (relation: Relation): readonly Drawn[] =>
-  relation.star().map(({ name, column }) => ({ name, value: { sql: column.sql, isTime: column.isTime }, isNamed: true }))
+  relation
+    .star()
+    .map(({ name, column }) => ({ name, value: { sql: column.sql, isTime: column.isTime }, isNamed: true }))
 
 function itemValues(item: ItemNode, scope: Scope, _state: State, compile: (expr: ExprNode) => Value): readonly Drawn[] {
   if (item.kind === 'expr') {
     const value = compile(item.expr)
     const isColumn = item.expr.kind === 'name'
-    return [{ name: item.alias ?? (isColumn ? columnName(item.expr, scope) : item.text), value, isNamed: item.alias !== null }]
+    return [
+      {
+        name: item.alias ?? (isColumn ? columnName(item.expr, scope) : item.text),
+        value,
+        isNamed: item.alias !== null,
+      },
+    ]
   }
   const relations =
     item.table === null ? scope.relations : scope.relations.filter((relation) => relation.name === item.table)
@@ -126,7 +135,10 @@ function itemValues(item: ItemNode, scope: Scope, _state: State, compile: (expr:
     starItems(relation).map((drawn) => ({
       ...drawn,
       isNamed: false,
-      value: { ...drawn.value, loose: scope.groupKeys.has(drawn.value.sql) ? undefined : { at: item.at, name: drawn.name } },
+      value: {
+        ...drawn.value,
+        loose: scope.groupKeys.has(drawn.value.sql) ? undefined : { at: item.at, name: drawn.name },
+      },
     })),
   )
 }
@@ -184,8 +196,11 @@ function compileTail(items: readonly Item[], tail: QueryNode, scope: Scope, stat
   const found = values.filter((value) => value !== undefined)
   const parts: string[] = []
   if (found.length > 0) parts.push(`ORDER BY ${found.map(({ sql }) => sql).join(', ')}`)
-  const by = (tail.limitBy?.by ?? []).map((expr) => compileExpr(expr, scope, place('LIMIT BY', { seesAliases: true }), state))
-  if (tail.limitBy !== null) parts.push(`LIMIT ${count(tail.limitBy.limit, state)} BY ${by.map(({ sql }) => sql).join(', ')}`)
+  const by = (tail.limitBy?.by ?? []).map((expr) =>
+    compileExpr(expr, scope, place('LIMIT BY', { seesAliases: true }), state),
+  )
+  if (tail.limitBy !== null)
+    parts.push(`LIMIT ${count(tail.limitBy.limit, state)} BY ${by.map(({ sql }) => sql).join(', ')}`)
   if (tail.limit !== null) parts.push(`LIMIT ${count(tail.limit, state)}`)
   if (tail.offset !== null) parts.push(`OFFSET ${count(tail.offset, state)}`)
   return { parts, values: [...found, ...by] }
@@ -194,7 +209,8 @@ function compileTail(items: readonly Item[], tail: QueryNode, scope: Scope, stat
 /** A number of rows. */
 function count(node: ExprNode, { parameters, binder }: State): string {
   const value = node.kind === 'literal' ? node.value : node.kind === 'parameter' ? parameters.get(node.name) : undefined
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32) return binder.bind(value, 'UInt32')
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32)
+    return binder.bind(value, 'UInt32')
   throw sqlError('LIMIT and OFFSET are whole numbers, or parameters that are', node.at)
 }
 
@@ -209,9 +225,7 @@ function compileFrom(node: FromNode, scope: Scope, state: State): Render {
   const added = scope.relations.at(-1)
   if (node.side === 'CROSS' || added === undefined) return () => `${left()}\nCROSS JOIN ${right()}`
   const on =
-    node.on === null
-      ? usingCondition(node, scope, before, added)
-      : compileExpr(node.on, scope, place('ON'), state).sql
+    node.on === null ? usingCondition(node, scope, before, added) : compileExpr(node.on, scope, place('ON'), state).sql
   const words = [node.side, node.strictness, 'JOIN'].filter((word) => word !== '').join(' ')
   return () => `${left()}\n${words} ${right()} ON ${on}`
 }
@@ -269,4 +283,3 @@ function checkName({ name }: Relation, at: Position, scope: Scope): void {
     throw sqlError(`two tables are called ${shown(name)}: give one of them another name with AS`, at)
   }
 }
-

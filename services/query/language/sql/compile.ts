@@ -3,6 +3,7 @@ import { type Binder, createBinder } from '../bind.ts'
 import { quoteName } from '../quote.ts'
 import type { QueryNode } from './ast.ts'
 import { BOUNDS } from './bounds.ts'
+import { compileExpr } from './compile-expression.ts'
 import { compileQueryNode } from './compile-query.ts'
 import type { ParameterValues } from './parameter-values.ts'
 import { type Position, sqlError } from './position.ts'
@@ -29,7 +30,7 @@ export function needsOf(
   parameters: ParameterValues,
 ): ReadonlyMap<string, CollectionNeed> {
   const needs = new Map<string, { at: Position; paths: Set<string> }>()
-  compileWith(node, grant, parameters, createBinder(), (name, at) => {
+  compileWith(node, grant, parameters, sharing(createBinder()), (name, at) => {
     const need = needs.get(name) ?? { at, paths: new Set<string>() }
     needs.set(name, need)
     return (path) => {
@@ -60,7 +61,8 @@ export function compileSql(
   const columns = inner.output.map(({ name, sqlName }) => `${prefix}.${sqlName} AS ${quoteName(name)}`)
   const limit = rowsMax === null ? '' : `\nLIMIT ${binder.bind(rowsMax, 'UInt32')}`
   const sql = `SELECT ${columns.join(', ')}\nFROM (${inner.sql}) AS ${prefix}${limit}`
-  if (Buffer.byteLength(sql) > BOUNDS.generatedBytes) throw sqlError('the query is too large: it names too much', node.at)
+  if (Buffer.byteLength(sql) > BOUNDS.generatedBytes)
+    throw sqlError('the query is too large: it names too much', node.at)
   return { sql, params: binder.params }
 }
 
@@ -71,7 +73,7 @@ function compileWith(
   binder: Binder,
   collection: State['collection'],
 ) {
-  const state = createState({ grant, parameters, binder, collection })
+  const state = createState({ grant, parameters, binder, collection }, { expr: compileExpr, query: compileQueryNode })
   return compileQueryNode(node, { ctes: new Map(), outer: new Set() }, state)
 }
 

@@ -1,3 +1,4 @@
+import type { QueryNode } from './ast.ts'
 import { BOUNDS } from './bounds.ts'
 import { type Position, shown, sqlError } from './position.ts'
 import type { Token } from './tokens.ts'
@@ -13,11 +14,13 @@ const RESERVED = new Set(
 export class Cursor {
   readonly text: string
   readonly #tokens: readonly Token[]
+  readonly #parseQuery: (cursor: Cursor) => QueryNode
   #at = 0
   #depth = 0
 
-  constructor(text: string, tokens: readonly Token[]) {
+  constructor(text: string, tokens: readonly Token[], parseQuery: (cursor: Cursor) => QueryNode) {
     this.text = text
+    this.#parseQuery = parseQuery
     this.#tokens = tokens
   }
 
@@ -90,6 +93,20 @@ export class Cursor {
     const items = [item()]
     while (this.takeSymbol(',')) items.push(item())
     return items
+  }
+
+  /** A whole query, up to the parenthesis that ends it. */
+  query(): QueryNode {
+    const query = this.inside(() => this.#parseQuery(this))
+    this.expectSymbol(')')
+    return query
+  }
+
+  /** Whether a SELECT begins `ahead` tokens from here, perhaps in parentheses of its own. */
+  startsQuery(ahead: number): boolean {
+    let at = ahead
+    while (this.isSymbol('(', at)) at++
+    return this.isWord('SELECT', at) || (this.isWord('WITH', at) && at === ahead)
   }
 
   /** Parses something inside of what is being parsed. */

@@ -65,8 +65,10 @@ function typedList(value: unknown, { name }: SqlType, binder: Binder): Value | u
   if (!Array.isArray(value) || value.length > BOUNDS.parameterElements) return undefined
   const of = (sql: string): Value => ({ sql, isTime: false, isConstant: true })
   const items = value as readonly unknown[]
-  if (name === 'String' && items.every((item) => typeof item === 'string')) return of(binder.bind(items, 'Array(String)'))
-  if (/^U?Int/.test(name) && items.every((item) => Number.isSafeInteger(item))) return of(binder.bind(items, 'Array(Int64)'))
+  if (name === 'String' && items.every((item) => typeof item === 'string'))
+    return of(binder.bind(items, 'Array(String)'))
+  if (/^U?Int/.test(name) && items.every((item) => Number.isSafeInteger(item)))
+    return of(binder.bind(items, 'Array(Int64)'))
   if (name.startsWith('Float') && items.every((item) => typeof item === 'number')) {
     return of(binder.bind(items, 'Array(Float64)'))
   }
@@ -78,9 +80,13 @@ function typedValue(value: unknown, { name }: SqlType, at: Position, binder: Bin
   if (name === 'String') return typeof value === 'string' ? constant(value, binder) : undefined
   if (name === 'Bool') return typeof value === 'boolean' ? constant(value, binder) : undefined
   if (name.startsWith('Float')) return typeof value === 'number' ? of(binder.bind(value, 'Float64')) : undefined
-  if (/^U?Int/.test(name)) return isWhole(value) ? of(`CAST(${binder.bind(String(value), 'Int64')}, '${name}')`) : undefined
+  if (/^U?Int/.test(name))
+    return isWhole(value) ? of(`CAST(${binder.bind(String(value), 'Int64')}, '${name}')`) : undefined
   if (typeof value !== 'string') return undefined
-  if (name === 'UUID') return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value) ? of(`toUUID(${binder.bind(value, 'String')})`) : undefined
+  if (name === 'UUID')
+    return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)
+      ? of(`toUUID(${binder.bind(value, 'String')})`)
+      : undefined
   const time = moment(value, at, binder)
   return name === 'Date32' ? { ...time, sql: `toDate32(${time.sql})` } : time
 }

@@ -1,7 +1,6 @@
 import type { CallNode, ExprNode, FrameBound, NameNode, OrderNode, WindowNode } from './ast.ts'
 import { BOUNDS } from './bounds.ts'
 import { type Cursor, positionOf } from './cursor.ts'
-import { parseQueryNode, startsQuery } from './parse-query.ts'
 import { type Position, shown, sqlError } from './position.ts'
 
 const COMPARISONS: Readonly<Record<string, string>> = {
@@ -40,7 +39,13 @@ function joined(name: string, parts: readonly ExprNode[]): ExprNode {
 
 function parseNot(c: Cursor): ExprNode {
   const at = c.peek()
-  return c.take('NOT') ? operator('not', at, c.inside(() => parseNot(c))) : parseComparison(c)
+  return c.take('NOT')
+    ? operator(
+        'not',
+        at,
+        c.inside(() => parseNot(c)),
+      )
+    : parseComparison(c)
 }
 
 function parseComparison(c: Cursor): ExprNode {
@@ -87,10 +92,9 @@ function parseComparison(c: Cursor): ExprNode {
 function parseIn(c: Cursor, left: ExprNode, isNot: boolean, at: Position): ExprNode {
   const node = { kind: 'in', at: positionOf(at), isNot, left } as const
   if (!c.isSymbol('(')) return { ...node, right: parsePrimary(c) }
-  if (startsQuery(c, 1)) {
+  if (c.startsQuery(1)) {
     c.next()
-    const query = c.inside(() => parseQueryNode(c))
-    c.expectSymbol(')')
+    const query = c.query()
     return { ...node, right: query }
   }
   c.next()
@@ -119,7 +123,8 @@ function parseUnary(c: Cursor): ExprNode {
   if (c.takeSymbol('+')) return c.inside(() => parseUnary(c))
   if (!c.takeSymbol('-')) return parsePostfix(c)
   const operand = c.inside(() => parseUnary(c))
-  const isNumber = operand.kind === 'literal' && (typeof operand.value === 'number' || typeof operand.value === 'bigint')
+  const isNumber =
+    operand.kind === 'literal' && (typeof operand.value === 'number' || typeof operand.value === 'bigint')
   return isNumber ? { ...operand, value: -(operand.value as number) } : operator('negate', at, operand)
 }
 
@@ -161,8 +166,10 @@ function parsePrimary(c: Cursor): ExprNode {
       return parseKeyword(c, at) ?? parseNameOrCall(c, at)
     case 'quoted':
       return parseNameOrCall(c, at)
-    default:
+    case 'end':
       throw c.unexpected('an expression')
+    default:
+      return token.kind satisfies never
   }
 }
 
@@ -188,10 +195,9 @@ function parseSymbol(c: Cursor, at: Position): ExprNode {
   }
   if (c.takeSymbol(':')) return { kind: 'parameter', at, name: c.name('the name of a parameter'), type: null }
   if (!c.isSymbol('(')) throw c.unexpected('an expression')
-  if (startsQuery(c, 1)) {
+  if (c.startsQuery(1)) {
     c.next()
-    const query = c.inside(() => parseQueryNode(c))
-    c.expectSymbol(')')
+    const query = c.query()
     return { kind: 'subquery', at, query }
   }
   const lambda = lambdaNames(c)
@@ -224,8 +230,7 @@ function parseKeyword(c: Cursor, at: Position): ExprNode | undefined {
     if (c.isWord('CAST') || c.isWord('TRY_CAST')) return parseCast(c, at)
     if (c.take('EXISTS')) {
       c.next()
-      const query = c.inside(() => parseQueryNode(c))
-      c.expectSymbol(')')
+      const query = c.query()
       return { kind: 'exists', at, query }
     }
     if (c.take('EXTRACT')) {
@@ -249,7 +254,12 @@ function parseKeyword(c: Cursor, at: Position): ExprNode | undefined {
       }
       const whole = /^\s*(-?\d{1,15})\s*$/.exec(text.text)?.[1]
       if (whole === undefined) throw sqlError(`${JSON.stringify(shown(text.text))} is no interval`, text)
-      return { kind: 'interval', at, unit: c.name('a unit of time'), count: { kind: 'literal', at, value: Number(whole) } }
+      return {
+        kind: 'interval',
+        at,
+        unit: c.name('a unit of time'),
+        count: { kind: 'literal', at, value: Number(whole) },
+      }
     }
     const count = parseUnary(c)
     return { kind: 'interval', at, unit: c.name('a unit of time'), count }
@@ -285,11 +295,11 @@ function parseCast(c: Cursor, at: Position): ExprNode {
 
 function parseCase(c: Cursor, at: Position): ExprNode {
   const of = c.isWord('WHEN') ? null : parseExpr(c)
-  const branches: { when: ExprNode; then: ExprNode }[] = []
+  const branches: { when: ExprNode; value: ExprNode }[] = []
   while (c.take('WHEN')) {
     const when = parseExpr(c)
     c.expect('THEN')
-    branches.push({ when, then: parseExpr(c) })
+    branches.push({ when, value: parseExpr(c) })
   }
   if (branches.length === 0) throw c.unexpected('WHEN')
   const otherwise = c.take('ELSE') ? parseExpr(c) : null

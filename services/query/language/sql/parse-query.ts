@@ -20,21 +20,14 @@ export function parseSql(text: string): QueryNode {
   if (Buffer.byteLength(text) > BOUNDS.textBytes) {
     throw sqlError(`the query is longer than ${BOUNDS.textBytes} bytes`, { line: 1, column: 1 })
   }
-  const cursor = new Cursor(text, tokenize(text))
+  const cursor = new Cursor(text, tokenize(text), parseQueryNode)
   const query = parseQueryNode(cursor)
   cursor.takeSymbol(';')
   if (cursor.peek().kind !== 'end') throw cursor.unexpected('the end of the query')
   return query
 }
 
-/** Whether a SELECT begins `ahead` tokens from here, perhaps in parentheses of its own. */
-export function startsQuery(c: Cursor, ahead: number): boolean {
-  let at = ahead
-  while (c.isSymbol('(', at)) at++
-  return c.isWord('SELECT', at) || (c.isWord('WITH', at) && at === ahead)
-}
-
-export function parseQueryNode(c: Cursor): QueryNode {
+function parseQueryNode(c: Cursor): QueryNode {
   const at = positionOf(c.peek())
   const ctes: CteNode[] = []
   if (c.take('WITH')) {
@@ -45,8 +38,7 @@ export function parseQueryNode(c: Cursor): QueryNode {
         const name = c.name('the name of a subquery')
         c.expect('AS')
         c.expectSymbol('(')
-        const query = c.inside(() => parseQueryNode(c))
-        c.expectSymbol(')')
+        const query = c.query()
         return { at: cteAt, name, query }
       }),
     )
@@ -64,7 +56,11 @@ const EMPTY_TAIL = { orderBy: [], limitBy: null, limit: null, offset: null } as 
 function wrapped(query: QueryNode): QueryNode['body'] {
   const { at, ctes, body, orderBy, limitBy, limit, offset } = query
   if (ctes.length === 0 && orderBy.length === 0 && limitBy === null && limit === null && offset === null) return body
-  return { ...selectOf(at), items: [{ kind: 'star', table: null, at }], from: { kind: 'subquery', at, query, alias: null } }
+  return {
+    ...selectOf(at),
+    items: [{ kind: 'star', table: null, at }],
+    from: { kind: 'subquery', at, query, alias: null },
+  }
 }
 
 const selectOf = (at: Position): SelectNode => ({
@@ -114,8 +110,7 @@ function parseIntersect(c: Cursor): QueryNode {
 function parseTerm(c: Cursor): QueryNode {
   if (!c.isSymbol('(')) return bare(parseSelect(c))
   c.next()
-  const query = c.inside(() => parseQueryNode(c))
-  c.expectSymbol(')')
+  const query = c.query()
   return query
 }
 
@@ -235,18 +230,18 @@ function parseTable(c: Cursor): FromNode {
   const at = positionOf(c.peek())
   if (c.isSymbol('(')) {
     c.next()
-    if (!startsQuery(c, 0)) {
+    if (!c.startsQuery(0)) {
       const inner = c.inside(() => parseFrom(c))
       c.expectSymbol(')')
       return inner
     }
-    const query = c.inside(() => parseQueryNode(c))
-    c.expectSymbol(')')
+    const query = c.query()
     return { kind: 'subquery', at, query, alias: parseAlias(c) }
   }
   const name = c.name('a collection or a subquery')
   if (c.isSymbol('(')) throw sqlError('tables are collections and subqueries; there are no table functions', at)
-  if (c.isSymbol('.')) throw sqlError('a collection has no database before it; a name with a dot stands in backticks', at)
+  if (c.isSymbol('.'))
+    throw sqlError('a collection has no database before it; a name with a dot stands in backticks', at)
   return { kind: 'table', at, name, alias: parseAlias(c) }
 }
 

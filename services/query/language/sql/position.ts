@@ -9,7 +9,9 @@ export interface Position {
 /** The caller's mistake, and where it is. The message holds nothing but the caller's own words and ours. */
 export function sqlError(message: string, at: Position): AppError {
   const { line, column } = at
-  return new AppError('InvalidSqlError', `query, line ${line}, column ${column}: ${message}`, { shown: { line, column } })
+  return new AppError('InvalidSqlError', `query, line ${line}, column ${column}: ${message}`, {
+    shown: { line, column },
+  })
 }
 
 /** What the caller wrote, short enough to stand in a message. */

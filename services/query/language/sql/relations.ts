@@ -34,7 +34,10 @@ export interface Relation {
 }
 
 /** All that the table can hold. */
-const ALWAYS: { readonly startMs: number; readonly endMs: number } = { startMs: Date.UTC(1900, 0, 1), endMs: Date.UTC(2299, 11, 31) }
+const ALWAYS: { readonly startMs: number; readonly endMs: number } = {
+  startMs: Date.UTC(1900, 0, 1),
+  endMs: Date.UTC(2299, 11, 31),
+}
 
 /**
  * No condition of the caller's is moved below a LIMIT. Without it the warehouse would mix it with those of the grant, look
@@ -91,7 +94,8 @@ export function eventsRelation(
     name,
     isOpen: true,
     column,
-    star: () => STARRED.map((path) => ({ name: path === 'keen.event' ? 'event' : path, column: column(path.split('.')) })),
+    star: () =>
+      STARRED.map((path) => ({ name: path === 'keen.event' ? 'event' : path, column: column(path.split('.')) })),
     render: () => {
       const selected = [...names].map(([sql, as]) => `${sql} AS ${as}`)
       const source = eventsSource(grant, { collection, timeframe }, selected, binder)

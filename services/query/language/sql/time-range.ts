@@ -47,9 +47,9 @@ function* comparisons(
 }
 
 function constantMs(node: ExprNode, parameters: ParameterValues): number | undefined {
-  const value =
-    node.kind === 'literal' ? node.value : node.kind === 'parameter' ? parameters.get(node.name) : undefined
-  if (node.kind === 'cast') return /^(?:timestamp|date)/i.test(node.type) ? constantMs(node.expr, parameters) : undefined
+  const value = node.kind === 'literal' ? node.value : node.kind === 'parameter' ? parameters.get(node.name) : undefined
+  if (node.kind === 'cast')
+    return /^(?:timestamp|date)/i.test(node.type) ? constantMs(node.expr, parameters) : undefined
   return typeof value === 'string' ? parseDateTime(value.trim())?.epochMs : undefined
 }
 

@@ -15,7 +15,7 @@ export interface Token extends Position {
   readonly end: number
 }
 
-const SYMBOLS = ['->', '::', '||', '<=', '>=', '<>', '!=', '==', ...'()[]{},.*+-/%<>=:;']
+const SYMBOLS = ['->', '::', '||', '<=', '>=', '<>', '!=', '==', ...Array.from('()[]{},.*+-/%<>=:;')]
 const SPACE = /[ \t\r\n\f]+/y
 const WORD = /[A-Za-z_][A-Za-z0-9_]*/y
 const NUMBER = /(?:0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)/y
@@ -39,7 +39,14 @@ export function tokenize(text: string): readonly Token[] {
   let at = 0
   const push = (kind: TokenKind, value: string, end: number): void => {
     if (tokens.length >= BOUNDS.tokens) throw sqlError(`more than ${BOUNDS.tokens} words and signs`, positionOf(at))
-    tokens.push({ kind, text: value, upper: kind === 'word' ? value.toUpperCase() : '', start: at, end, ...positionOf(at) })
+    tokens.push({
+      kind,
+      text: value,
+      upper: kind === 'word' ? value.toUpperCase() : '',
+      start: at,
+      end,
+      ...positionOf(at),
+    })
     at = end
   }
   while (at < text.length) {

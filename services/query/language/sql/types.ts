@@ -29,4 +29,5 @@ export function typeNamed(text: string): SqlType | undefined {
 }
 
 /** As it stands in a CAST: null stays null, and a list's elements may be null. */
-export const castName = ({ name, isArray }: SqlType): string => (isArray ? `Array(Nullable(${name}))` : `Nullable(${name})`)
+export const castName = ({ name, isArray }: SqlType): string =>
+  isArray ? `Array(Nullable(${name}))` : `Nullable(${name})`

@@ -1,0 +1,21 @@
+import type { Grant } from '../../../shared/registry/grant.ts'
+import { parseProperty } from '../../../shared/filters/property.ts'
+import { type Binder, createBinder } from '../bind.ts'
+import { tableColumn } from '../columns.ts'
+import { eventsSource } from '../source.ts'
+import type { CompiledSql } from './compile.ts'
+
+/** One row: for each path the array of types that it has in the rows that the grant sees, `None` for nothing. */
+export function compileSeenTypes(grant: Grant, collection: string, paths: readonly string[]): CompiledSql {
+  const binder = createBinder()
+  const values = paths.map((path, i) => `${valueOf(path, binder)} AS c${i}`)
+  const timeframe = { startMs: Date.UTC(1900, 0, 1), endMs: Date.UTC(2299, 11, 31) }
+  const source = eventsSource(grant, { collection, timeframe }, values, binder)
+  const types = paths.map((_, i) => `groupUniqArray(dynamicType(c${i}))`)
+  return { sql: `SELECT ${types.join(', ')}\nFROM ${source}`, params: binder.params }
+}
+
+function valueOf(path: string, binder: Binder): string {
+  const column = tableColumn(binder)(parseProperty(path, 'query'))
+  return column.kind === 'dynamic' ? column.value : "CAST('', 'Dynamic')"
+}
