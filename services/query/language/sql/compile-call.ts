@@ -40,7 +40,7 @@ export function compileCall(node: CallNode, scope: Scope, where: Place, state: S
         allowsAggregates: false,
         allowsWindows: false,
       }
-    : { ...where, allowsWindows: false }
+    : { ...where, allowsWindows: where.allowsWindows && over === null }
   const parameters = (node.parameters ?? []).map((parameter) => constantParameter(parameter, scope, inner, state))
   const args = node.args.map((arg, i) =>
     arg.kind === 'lambda' && found.kind === 'higher' && i === 0

@@ -77,6 +77,12 @@ export class Cursor {
     return this.next().text
   }
 
+  /** Any word, reserved or not. */
+  word(what: string): string {
+    if (this.peek().kind !== 'word') throw this.unexpected(what)
+    return this.next().text
+  }
+
   isName(ahead = 0): boolean {
     const token = this.peek(ahead)
     return token.kind === 'quoted' || (token.kind === 'word' && !RESERVED.has(token.upper))

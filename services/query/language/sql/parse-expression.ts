@@ -187,13 +187,13 @@ function parseSymbol(c: Cursor, at: Position): ExprNode {
     return { kind: 'operator', at, name: 'array', args }
   }
   if (c.takeSymbol('{')) {
-    const name = c.name('the name of a parameter')
+    const name = c.word('the name of a parameter')
     c.expectSymbol(':')
     const type = parseType(c)
     c.expectSymbol('}')
     return { kind: 'parameter', at, name, type }
   }
-  if (c.takeSymbol(':')) return { kind: 'parameter', at, name: c.name('the name of a parameter'), type: null }
+  if (c.takeSymbol(':')) return { kind: 'parameter', at, name: c.word('the name of a parameter'), type: null }
   if (!c.isSymbol('(')) throw c.unexpected('an expression')
   if (c.startsQuery(1)) {
     c.next()
