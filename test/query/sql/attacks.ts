@@ -283,6 +283,7 @@ export const ATTACKS: Readonly<Record<string, readonly Attack[]>> = {
     { sql: 'SELECT :p0, :p1, name FROM purchases', parameters: { p0: 'a', p1: 'b' }, isRefused: false },
   ],
   size: [
+    { sql: 'SELECT :x', parameters: { x: 'x'.repeat(300_000) }, isRefused: true },
     ...refused(
       `SELECT ${deep(100, '(', '1', ')')}`,
       `SELECT ${deep(5_000, '(', '1', ')')}`,

@@ -10,6 +10,8 @@ export const BOUNDS = {
   pathNames: 50,
   parameters: 100,
   parameterElements: 10_000,
+  /** Of all constants and parameters together: they may have to stand in an address, in which a byte can take three. */
+  valuesBytes: 200_000,
   /** Of what is sent to the warehouse. */
   generatedBytes: 240_000,
 } as const

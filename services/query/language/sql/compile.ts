@@ -63,6 +63,9 @@ export function compileSql(
   const sql = `SELECT ${columns.join(', ')}\nFROM (${inner.sql}) AS ${prefix}${limit}`
   if (Buffer.byteLength(sql) > BOUNDS.generatedBytes)
     throw sqlError('the query is too large: it names too much', node.at)
+  if (Buffer.byteLength(JSON.stringify(binder.params)) > BOUNDS.valuesBytes) {
+    throw sqlError(`parameters and constants have more than ${BOUNDS.valuesBytes} bytes`, node.at)
+  }
   return { sql, params: binder.params }
 }
 

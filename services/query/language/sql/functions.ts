@@ -25,7 +25,7 @@ const TIMES = words(`
   fromUnixTimestamp64Nano makeDate makeDateTime`)
 
 const PLAIN = words(`
-  abs ceil ceiling floor round roundBankers trunc truncate sign sqrt cbrt exp exp2 exp10 log ln log2 log10 log1p expm1 pow power sin cos
+  abs ceil ceiling floor round roundBankers trunc truncate sign sqrt cbrt exp exp2 exp10 log ln log2 log10 log1p pow power sin cos
   tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh degrees radians pi e hypot erf erfc gcd lcm intDiv intDivOrZero modulo
   moduloOrZero positiveModulo plus minus multiply divide negate greatest least bitAnd bitOr bitXor bitNot bitShiftLeft bitShiftRight bitCount
   bitTest isNaN isFinite isInfinite ifNotFinite width_bucket roundDuration roundAge roundDown factorial
@@ -61,10 +61,10 @@ const HIGHER = words(`
 
 const AGGREGATES = words(`
   count sum avg min max any anyLast any_value first_value last_value sumKahan sumWithOverflow avgWeighted argMin argMax uniq
-  uniqExact uniqCombined uniqCombined64 uniqHLL12 uniqTheta approx_count_distinct median medianExact medianTDigest stddevPop stddevSamp
-  stddev_pop stddev_samp stddev varPop varSamp var_pop var_samp variance covarPop covarSamp corr skewPop skewSamp
+  uniqExact uniqCombined uniqCombined64 uniqHLL12 median medianExact medianTDigest stddevPop stddevSamp
+  stddev_pop stddev_samp stddev varPop varSamp var_pop var_samp covarPop covarSamp corr skewPop skewSamp
   kurtPop kurtSamp groupArray groupUniqArray groupBitAnd groupBitOr groupBitXor entropy boundingRatio simpleLinearRegression
-  rankCorr deltaSum bool_and bool_or`)
+  rankCorr deltaSum`)
 
 const PARAMETRIC = words(`
   quantile quantiles quantileExact quantilesExact quantileExactLow quantileExactHigh quantileExactInclusive quantilesExactInclusive
