@@ -11,9 +11,13 @@ export function compileSeenTypes(grant: Grant, collection: string, paths: readon
   const values = paths.map((path, i) => `${valueOf(path, binder)} AS c${i}`)
   const timeframe = { startMs: Date.UTC(1900, 0, 1), endMs: Date.UTC(2299, 11, 31) }
   const source = eventsSource(grant, { collection, timeframe }, values, binder)
-  const types = paths.map((_, i) => `groupUniqArray(dynamicType(c${i}))`)
+  const types = paths.map((_, i) => `groupUniqArray(${typeOf(`c${i}`)})`)
   return { sql: `SELECT ${types.join(', ')}\nFROM ${source}`, params: binder.params }
 }
+
+/** An empty list says nothing: the type that it is stored with is that of a list that happened to be stored beside it. */
+const typeOf = (dynamic: string): string =>
+  `if(startsWith(dynamicType(${dynamic}), 'Array'), if(toJSONString(${dynamic}) = '[]', 'None', dynamicType(${dynamic})), dynamicType(${dynamic}))`
 
 function valueOf(path: string, binder: Binder): string {
   const column = tableColumn(binder)(parseProperty(path, 'query'))
