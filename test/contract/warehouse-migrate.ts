@@ -40,18 +40,19 @@ export function migrateContract(name: string, open: () => Promise<Warehouse>): v
     }
 
     test('the first run applies every file in order, the second none', async () => {
-      expect(await migrate(warehouse, { signal })).toEqual([1, 2, 12])
+      expect(await migrate(warehouse, { signal })).toEqual([1, 2, 10, 12])
       expect(await migrate(warehouse, { signal })).toEqual([])
       expect(await ask('SELECT version, name FROM schema_migrations FINAL ORDER BY version')).toEqual([
         [1, 'events'],
         [2, 'event_repeats'],
+        [10, 'cached_query_runs'],
         [12, 'event_properties'],
       ])
     })
 
     test('several runs at the same time leave one schema', async () => {
       await Promise.all([1, 2, 3].map(() => migrate(warehouse, { signal })))
-      expect(await ask('SELECT count() FROM schema_migrations FINAL')).toEqual([[3]])
+      expect(await ask('SELECT count() FROM schema_migrations FINAL')).toEqual([[4]])
       expect(await migrate(warehouse, { signal })).toEqual([])
     })
 

@@ -6,6 +6,7 @@ import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import type { ExtractionPlace } from '../../services/query/context.ts'
+import type { DatasetPlace } from '../../services/query/routes/datasets.ts'
 import type { SavedQueryPlace } from '../../services/query/saved/saved-queries.ts'
 import { registerQuery } from '../../services/query/register.ts'
 import { DEFAULT_QUERY_SETTINGS, type QuerySettings } from '../../services/query/settings.ts'
@@ -29,6 +30,7 @@ export function buildQueryApi(options: {
   readonly nowMs: number
   readonly settings?: QuerySettings
   readonly extractions?: ExtractionPlace
+  readonly datasets?: DatasetPlace
   readonly definitions?: Definitions
   readonly saved?: SavedQueryPlace
   /** Instead of `nowMs`, for time that passes. */
@@ -59,6 +61,7 @@ export function buildQueryApi(options: {
     settings: options.settings ?? SETTINGS,
     now: options.now ?? (() => options.nowMs),
     ...(options.extractions === undefined ? {} : { extractions: options.extractions }),
+    ...(options.datasets === undefined ? {} : { datasets: options.datasets }),
     ...(options.saved === undefined ? {} : { saved: options.saved }),
   })
   return { app, metrics, works }

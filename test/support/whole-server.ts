@@ -11,6 +11,7 @@ import { buildServer } from '../../services/shared/http/server.ts'
 import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
+import { DEPLOYMENT } from './api.ts'
 import { openTestRegistry } from './open-registry.ts'
 
 export interface WholeServer {
@@ -46,9 +47,17 @@ export async function wholeServer(): Promise<WholeServer> {
     clientAddress: clientAddressBehind([]),
   })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+  const datasets = { definitions: registry.definitions, organizationId: DEPLOYMENT.organizationId }
   const { definitions } = registry
   const saved = { definitions, log: { consume: async () => {} }, projectGrant: () => undefined }
-  registerQuery(app, { ...common, definitions, warehouse: {} as Warehouse, settings: DEFAULT_QUERY_SETTINGS, saved })
+  registerQuery(app, {
+    ...common,
+    definitions,
+    warehouse: {} as Warehouse,
+    settings: DEFAULT_QUERY_SETTINGS,
+    saved,
+    datasets,
+  })
   return {
     app,
     routes,

@@ -144,8 +144,14 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         isSole: config.warehouse.kind === 'chdb',
         secret: organization.secret,
       }
+      const datasets = { definitions: registry.definitions, organizationId: organization?.id ?? '' }
       const saved = { definitions: registry.definitions, log, projectGrant: projectGrantOf(registry) }
-      const works = registerQuery(app, { ...deps, saved, ...(extractions === undefined ? {} : { extractions }) })
+      const works = registerQuery(app, {
+        ...deps,
+        saved,
+        datasets,
+        ...(extractions === undefined ? {} : { extractions }),
+      })
       for (const { name, run } of works) startInBackground(life, name, run)
     }
   }

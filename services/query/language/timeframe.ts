@@ -62,6 +62,7 @@ function parseBound(value: unknown, name: 'start' | 'end') {
 
 /** Where a timeframe lies when asked at `nowMs`. Throws InvalidTimeframeError for one that begins before all calendars. */
 export function resolveTimeframe(node: TimeframeNode, zone: string, nowMs: number): Timeframe {
+  if (node.kind === 'fixed') return node
   if (node.kind === 'absolute') {
     return { startMs: node.startMs, endMs: node.endMs, zone: zoneAtOffset(node.offsetMinutes), kind: node.kind }
   }

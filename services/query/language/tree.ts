@@ -98,6 +98,8 @@ export type TimeframeNode =
       /** As written in `start`; decides calendar edges and how bounds are printed. */
       readonly offsetMinutes: number
     }
+  /** Already resolved, and following this zone's calendar; never what a caller wrote. */
+  | { readonly kind: 'fixed'; readonly startMs: number; readonly endMs: number; readonly zone: string }
 
 /** `every`: that many units, counted from the start of the timeframe. Null: single units, on calendar edges. */
 export interface IntervalNode {

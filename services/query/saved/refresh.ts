@@ -158,7 +158,7 @@ export function createRefresher(deps: RefreshDeps): Refresher {
       logger.warn({ project: projectId, query: name, err: error }, 'what became of a cached query could not be stored')
       return failed
     }
-    if (before.slot === null && result !== null) await removeOthers(definition, version)
+    if (before.slot === null && attempt === 1) await removeOthers(definition, version)
     ended(result === null ? 'failed' : 'stored')
     if (result === null) return failed
     return { ...NO_PROGRESS, slot, freshAtMs: ranAtMs }

@@ -44,8 +44,6 @@ export interface SavedQueries {
   ): Promise<{ readonly isNew: boolean; readonly definition: Definition }>
   delete(projectId: string, name: string): Promise<void>
   answer(definition: Definition, grant: Grant, signal: AbortSignal): Promise<SavedAnswer>
-  /** Removes stored results of the queries that read a collection, so that they are computed anew. */
-  dropCachedResults(projectId: string, collection: string): Promise<void>
   readonly refresher: Refresher
 }
 
@@ -163,14 +161,6 @@ export function createSavedQueries(
         resultText: JSON.stringify(answer.result),
         metadataText: metadata === undefined ? '' : JSON.stringify(metadata),
         ageS: null,
-      }
-    },
-    async dropCachedResults(projectId, collection) {
-      for (const definition of definitions.list(KIND, projectId)) {
-        if (!isCached(definition)) continue
-        if (savedQuestion(savedQueryOf(definition).query)?.collections.includes(collection) !== false) {
-          await store.remove(projectId, definition.name)
-        }
       }
     },
   }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { hasCode } from '../../shared/errors.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { ReadLimits, ReadResult, Warehouse } from '../../shared/warehouse/port.ts'
-import { compileSql, needsOf } from '../language/sql/compile.ts'
+import { type CompiledSql, compileSql, needsOf } from '../language/sql/compile.ts'
 import { parseSql } from '../language/sql/parse-query.ts'
 import { shown, sqlError } from '../language/sql/position.ts'
 import type { SeenTypes } from '../language/sql/property-column.ts'
@@ -30,6 +30,7 @@ export interface SqlAnswer {
   readonly source: Readable
 }
 
+const NULLS_ALONE = 'Nullable(Nothing)'
 const NONE: SeenTypes = new Set()
 
 /**
@@ -56,15 +57,27 @@ export async function beginSql(
     seen.set(collection, await seenTypes(warehouse, grant, collection, [...paths], limits, signal))
   }
   const typesOf = (collection: string, path: string): SeenTypes => seen.get(collection)?.get(path) ?? NONE
-  const { sql, params } = compileSql(node, grant, request.parameters, typesOf, request.rowsMax)
+  const compile = (textColumns?: ReadonlySet<number>): CompiledSql =>
+    compileSql(node, grant, request.parameters, typesOf, request.rowsMax, textColumns)
   const explain = (error: unknown): never => {
     throw explainedSqlError(error, request.text)
   }
-  const statement = (text: string) => ({ sql: text, params, limits, queryId: randomUUID(), signal })
-  const described = await warehouse.read(statement(`DESCRIBE TABLE (${sql})`)).catch(explain)
+  const run = { limits, signal }
+  const statement = compile()
+  const described = await warehouse
+    .read({ ...run, ...statement, sql: `DESCRIBE TABLE (${statement.sql})`, queryId: randomUUID() })
+    .catch(explain)
+  const columns = columnsOf(described)
+  // What is null in every row has a type that not every format has.
+  const nulls = new Set([...columns.keys()].filter((i) => columns[i]?.type === NULLS_ALONE))
   const { engine } = SQL_FORMATS[request.format]
-  const source = await warehouse.stream({ ...statement(sql), format: engine }).catch(explain)
-  return { columns: columnsOf(described), source }
+  const source = await warehouse
+    .stream({ ...run, ...(nulls.size === 0 ? statement : compile(nulls)), format: engine, queryId: randomUUID() })
+    .catch(explain)
+  return {
+    columns: columns.map(({ name, type }, i) => ({ name, type: nulls.has(i) ? 'Nullable(String)' : type })),
+    source,
+  }
 }
 
 const columnsOf = ({ rows }: ReadResult): readonly SqlColumn[] =>

@@ -20,6 +20,7 @@ export function parseSqlRequest(fields: Readonly<Record<string, unknown>>, accep
     throw new AppError('MissingRequiredRequestFieldError', 'query is missing: the text of a SELECT.')
   }
   if (typeof query !== 'string') throw invalid('query must be a string.')
+  if (Buffer.byteLength(query) > BOUNDS.textBytes) throw invalid(`query must have at most ${BOUNDS.textBytes} bytes.`)
   if (format !== undefined && format !== null && !isSqlFormat(format)) {
     throw invalid(`format must be one of ${Object.keys(SQL_FORMATS).join(', ')}.`)
   }

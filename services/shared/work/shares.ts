@@ -1,7 +1,7 @@
 import type { EventLog } from '../log/port.ts'
 import { partitionOfKey } from '../log/partition.ts'
 import { SHARES, SHARES_TOPIC } from '../log/topics.ts'
-import { isRetryable } from '../errors.ts'
+import { hasCode, isRetryable } from '../errors.ts'
 
 /**
  * Periodic work that exactly one process at a time should do, spread over all that run. The log's consumer groups already
@@ -47,7 +47,8 @@ export async function runShares({ log, group, work, signal }: ShareOptions): Pro
         })
         if (!claim.signal.aborted) await pause(claim.signal)
       } catch (error) {
-        if (claim.signal.aborted) return
+        // Lost, whether or not word of it has come yet: somebody else does the work.
+        if (claim.signal.aborted || hasCode(error, 'LOG_FENCED')) return
         if (!isRetryable(error)) throw error
         await pause(claim.signal)
       }

@@ -245,6 +245,17 @@ describe('results', () => {
     expect(await versionOf('cached')).not.toBe(before)
   })
 
+  test('what was stored before goes also when the first run after it fails', async () => {
+    await put('gone', { query: COUNT, refresh_rate: 14_400 })
+    await eventually('it is stored', async () => (await result('gone')).response.headers['age'] !== undefined)
+    const before = await versionOf('gone')
+    await put('gone', { query: { ...COUNT, event_collection: 'nothing' }, refresh_rate: 14_400 })
+    await eventually('the old one is removed', async () => ![undefined, before].includes(await versionOf('gone')))
+    await eventually('nothing else is left', async () => (await versions('gone')) === 1)
+    expect((await result('gone')).status).toBe(404)
+    await at.send('DELETE', '/queries/saved/gone', 'MASTER')
+  })
+
   test('a run that fails keeps the last good result, says why, and is tried again later', async () => {
     await put('growing', {
       query: { ...COUNT, analysis_type: 'extraction', property_names: ['user'] },
@@ -263,7 +274,7 @@ describe('results', () => {
     })
     expect(failed.run.last_run_message).toContain('2000')
     expect((failed.body as { result: object[] }).result).toEqual(good.result)
-    expect(await at.metric('cached_query_runs_total')).toContain('outcome="failed"} 1')
+    expect(await at.metric('cached_query_runs_total')).toContain('outcome="failed"} 2')
   })
 
   test('deleted, it leaves nothing', async () => {

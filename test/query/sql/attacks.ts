@@ -293,7 +293,7 @@ export const ATTACKS: Readonly<Record<string, readonly Attack[]>> = {
       `SELECT ${'NOT '.repeat(500)}1`,
       `SELECT 1${' + 1'.repeat(5_000)}`,
       `SELECT ${Array.from({ length: 501 }, () => '1').join(', ')}`,
-      `SELECT '${'x'.repeat(70_000)}'`,
+      `SELECT '${'x'.repeat(60_000)}`,
       Array.from({ length: 40 }, () => 'SELECT 1').join(' UNION ALL '),
       `SELECT 1 FROM ${Array.from({ length: 40 }, (_, i) => `purchases p${i}`).join(', ')}`,
       // Twice as many tables with each step.

@@ -273,6 +273,17 @@ describe('formats', () => {
       { n: 3n, plan: 'pro' },
     ])
   })
+  test('a column of which nothing is known is null in every format', async () => {
+    for (const format of ['json', 'csv', 'ndjson', 'arrow', 'parquet']) {
+      const answer = await post({ query: 'SELECT n, nothing, sum(nothing) OVER () AS s FROM purchases', format })
+      expect(answer.statusCode, `${format} ${answer.body}`).toBe(200)
+    }
+    const sql = 'SELECT nothing + 1 AS a, upper(nothing) AS b, count(nothing) AS c FROM purchases GROUP BY nothing'
+    expect(await rows(sql)).toEqual([{ a: null, b: null, c: 0 }])
+    const joined =
+      'SELECT count() AS c FROM purchases AS a LEFT JOIN users AS b ON a.nothing = b.id WHERE a.nothing IS NULL'
+    expect(await rows(joined)).toEqual([{ c: 3 }])
+  })
   test('an Arrow stream', async () => {
     const { rawPayload, headers } = await post({ query, format: 'arrow' })
     expect(headers['content-type']).toBe('application/vnd.apache.arrow.stream')

@@ -39,6 +39,21 @@ test('work that meets a log that is away is done again; work that fails for its 
   })
 })
 
+test('a share that was lost before word of it came ends its own work, and nothing else', async () => {
+  await withLogs(1, async ([log]) => {
+    if (log === undefined) throw new Error('a log')
+    const stop = new AbortController()
+    let lost = 0
+    const work = async (): Promise<void> => {
+      lost++
+      if (lost === SHARES) stop.abort()
+      throw new AppError('LOG_FENCED', 'somebody else has it')
+    }
+    await runShares({ log, group: 'test.lost', work, signal: stop.signal })
+    expect(lost).toBeGreaterThanOrEqual(SHARES)
+  })
+})
+
 test('a name’s share is the same for ever', () => {
   expect(['a', 'project/query', ''].map(shareOf)).toMatchInlineSnapshot(`
     [

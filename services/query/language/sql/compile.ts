@@ -44,7 +44,7 @@ export function needsOf(
 /**
  * The statement for the warehouse, written from the tree alone: names of ours, functions of the list, the caller's values as
  * parameters, and under every table the grant's own rows. The caller's words stand in it as the names of the answer's
- * columns and of properties, quoted. At most `rowsMax` rows.
+ * columns and of properties, quoted. At most `rowsMax` rows; `textColumns` of the answer, counted from 0, are made texts.
  */
 export function compileSql(
   node: QueryNode,
@@ -52,13 +52,17 @@ export function compileSql(
   parameters: ParameterValues,
   seen: (collection: string, path: string) => SeenTypes,
   rowsMax: number | null,
+  textColumns: ReadonlySet<number> = new Set(),
 ): CompiledSql {
   const binder = sharing(createBinder())
   const inner = compileWith(node, grant, parameters, binder, (name) => (path) => seen(name, path))
   // No name of the caller's begins like ours.
   let prefix = 'w'
   while (inner.output.some(({ name }) => name.startsWith(prefix))) prefix += '_'
-  const columns = inner.output.map(({ name, sqlName }) => `${prefix}.${sqlName} AS ${quoteName(name)}`)
+  const columns = inner.output.map(({ name, sqlName }, i) => {
+    const column = `${prefix}.${sqlName}`
+    return `${textColumns.has(i) ? `CAST(${column}, 'Nullable(String)')` : column} AS ${quoteName(name)}`
+  })
   const limit = rowsMax === null ? '' : `\nLIMIT ${binder.bind(rowsMax, 'UInt32')}`
   const sql = `SELECT ${columns.join(', ')}\nFROM (${inner.sql}) AS ${prefix}${limit}`
   if (Buffer.byteLength(sql) > BOUNDS.generatedBytes)

@@ -4,7 +4,7 @@ import { type Column, tableColumn } from '../columns.ts'
 import { numberOf, textOf } from '../values.ts'
 import type { SqlType } from './types.ts'
 
-/** ClickHouse's names of the types that a property has been seen with. */
+/** ClickHouse's names of the types that a property has been seen with; `Object` when only properties of it were. */
 export type SeenTypes = ReadonlySet<string>
 
 const NUMBERS = new Set(['Int64', 'UInt64', 'Float64'])
@@ -19,13 +19,15 @@ export interface PropertyValue {
 
 /**
  * A property as its seen types ask for: whole numbers Nullable(Int64), numbers Nullable(Float64), texts Nullable(String),
- * booleans Nullable(Bool), lists of one of these Array(Nullable(…)), and everything else Nullable(String): a text as it
- * is, other values as JSON.
+ * booleans Nullable(Bool), lists of one of these Array(Nullable(…)), nothing NULL, and everything else Nullable(String): a
+ * text as it is, other values as JSON.
  */
 export function naturalOf(segments: readonly string[], seen: SeenTypes, binder: Binder): PropertyValue {
   const column = columnOf(segments, binder)
   if (column.kind === 'text') return { sql: column.value, isMixed: false }
   const types = [...seen]
+  // Nothing of any type, so that nothing that is asked of it is an error.
+  if (types.length === 0) return { sql: 'NULL', isMixed: false }
   const only = types.length === 1 ? types[0] : undefined
   const plain = (sql: string): PropertyValue => ({ sql, isMixed: false })
   if (only === 'Int64' || only === 'Bool' || only === 'String') return plain(element(column.value, only))
