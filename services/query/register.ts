@@ -7,7 +7,7 @@ import { registerDeletionRoutes } from './routes/deletions.ts'
 import { registerExtractionRoutes } from './routes/extractions.ts'
 import { registerSavedQueryRoutes } from './routes/saved-queries.ts'
 import { registerSchemaRoutes } from './routes/schema.ts'
-import { registerSqlRoute } from './routes/sql.ts'
+import { registerSqlRoutes } from './routes/sql.ts'
 import { createSavedQueries, type SavedQueryPlace } from './saved/saved-queries.ts'
 
 export interface QueryServiceDeps extends QueryDeps {
@@ -31,7 +31,7 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
   registerExtractionRoutes(app, context)
   if (deps.datasets !== undefined) registerDatasetRoutes(app, context, deps.datasets)
   registerSchemaRoutes(app, context)
-  registerSqlRoute(app, context)
+  registerSqlRoutes(app, context)
   registerDeletionRoutes(app, context)
   const { results } = context
   const works: QueryWork[] = []

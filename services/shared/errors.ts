@@ -61,6 +61,8 @@ export interface AppErrorOptions {
   cause?: unknown
   /** For the log line: names, numbers and codes only, never an event's body or a key. */
   details?: Readonly<Record<string, unknown>>
+  /** Stands beside the message in the answer, for a caller's program. */
+  shown?: Readonly<Record<string, string | number>>
   /** Seconds after which a caller should try again; becomes the header `Retry-After`. */
   retryAfterS?: number
 }
@@ -69,12 +71,14 @@ export class AppError extends Error {
   override readonly name = 'AppError'
   readonly code: ErrorCode
   readonly details: Readonly<Record<string, unknown>>
+  readonly shown: Readonly<Record<string, string | number>>
   readonly retryAfterS: number | undefined
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.details = options.details ?? {}
+    this.shown = options.shown ?? {}
     this.retryAfterS = options.retryAfterS
   }
 

@@ -30,6 +30,9 @@ interface Call {
   readonly gzip: boolean
 }
 
+/** The server's own limit (`http_max_uri_size`): parameters of a streamed read stand in the address. */
+const URI_BYTES_MAX = 1_048_576
+
 /** Parameters of the HTTP interface, which are no settings of the query. */
 const NOT_SETTINGS = new Set([
   'query', 'query_id', 'database', 'default_format', 'user', 'password', 'session_id', 'role', 'compress',
@@ -227,7 +230,7 @@ function fail(response: ServerResponse, text: string): void {
 /** Serves until `close`; resolves once it listens. Port 0 takes a free one. */
 export async function serveFront(options: FrontOptions): Promise<{ port: number; close(): Promise<void> }> {
   const front = new Front(options)
-  const server: Server = createServer((request, response) => {
+  const server: Server = createServer({ maxHeaderSize: URI_BYTES_MAX }, (request, response) => {
     front.handle(request, response).catch((error: unknown) => fail(response, String(error)))
   })
   server.keepAliveTimeout = 10_000

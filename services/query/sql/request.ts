@@ -1,58 +1,71 @@
 import { AppError } from '../../shared/errors.ts'
-import type { Fields } from '../language/parse.ts'
-import { SQL_BYTES_MAX } from './tokens.ts'
-
-export const SQL_FORMATS = ['json', 'csv', 'ndjson', 'arrow', 'parquet'] as const
-export type SqlFormat = (typeof SQL_FORMATS)[number]
+import { BOUNDS } from '../language/sql/bounds.ts'
+import type { ParameterValues } from '../language/sql/parameter-values.ts'
+import { type SqlFormat, isSqlFormat, SQL_FORMATS } from './formats.ts'
 
 export interface SqlRequest {
-  readonly query: string
-  readonly parameters: Readonly<Record<string, unknown>>
+  readonly text: string
+  readonly parameters: ParameterValues
   readonly format: SqlFormat
+  readonly rowsMax: number | null
   readonly includeMetadata: boolean
 }
 
-export const SQL_CONTENT_TYPES: Readonly<Record<SqlFormat, string>> = {
-  json: 'application/json; charset=utf-8',
-  csv: 'text/csv; charset=utf-8',
-  ndjson: 'application/x-ndjson; charset=utf-8',
-  arrow: 'application/vnd.apache.arrow.stream',
-  parquet: 'application/vnd.apache.parquet',
-}
+const ROWS_MAX = 1_000_000_000
 
-const PARAMETERS_MAX = 200
-
-/** A body; `accept` chooses the format when the body does not. Throws AppErrors that name the field. */
-export function parseSqlRequest(body: Fields, accept: string | undefined): SqlRequest {
-  const { query, parameters = null, format = null, include_metadata: includeMetadata = null } = body
-  if (query === undefined || query === null || query === '') {
-    throw new AppError('MissingRequiredRequestFieldError', 'query is required.')
+/** Throws MissingRequiredRequestFieldError, InvalidRequestFieldError. `accept` is the header, which chooses where the body does not. */
+export function parseSqlRequest(fields: Readonly<Record<string, unknown>>, accept: string | undefined): SqlRequest {
+  const { query, parameters, format, max_rows: rowsMax, include_metadata: includeMetadata } = fields
+  if (query === undefined || query === null) {
+    throw new AppError('MissingRequiredRequestFieldError', 'query is missing: the text of a SELECT.')
   }
-  if (typeof query !== 'string') throw invalid('query must be a text')
-  if (Buffer.byteLength(query) > SQL_BYTES_MAX) throw invalid(`query must have at most ${SQL_BYTES_MAX} bytes`)
-  if (parameters !== null && (typeof parameters !== 'object' || Array.isArray(parameters))) {
-    throw invalid('parameters must be an object')
+  if (typeof query !== 'string') throw invalid('query must be a string.')
+  if (Buffer.byteLength(query) > BOUNDS.textBytes) throw invalid(`query must have at most ${BOUNDS.textBytes} bytes.`)
+  if (format !== undefined && format !== null && !isSqlFormat(format)) {
+    throw invalid(`format must be one of ${Object.keys(SQL_FORMATS).join(', ')}.`)
   }
-  if (Object.keys(parameters ?? {}).length > PARAMETERS_MAX)
-    throw invalid(`parameters must be at most ${PARAMETERS_MAX}`)
-  if (includeMetadata !== null && typeof includeMetadata !== 'boolean')
-    throw invalid('include_metadata must be true or false')
+  const isRows = typeof rowsMax === 'number' && Number.isInteger(rowsMax) && rowsMax >= 1 && rowsMax <= ROWS_MAX
+  if (rowsMax !== undefined && rowsMax !== null && !isRows) {
+    throw invalid(`max_rows must be a whole number from 1 to ${ROWS_MAX}.`)
+  }
+  if (includeMetadata !== undefined && includeMetadata !== null && typeof includeMetadata !== 'boolean') {
+    throw invalid('include_metadata must be true or false.')
+  }
   return {
-    query,
-    parameters: (parameters ?? {}) as Fields,
-    format: formatOf(format, accept),
-    includeMetadata: includeMetadata ?? false,
+    text: query,
+    parameters: parseParameters(parameters),
+    format: isSqlFormat(format) ? format : acceptedFormat(accept),
+    rowsMax: isRows ? rowsMax : null,
+    includeMetadata: includeMetadata === true,
   }
 }
 
-function formatOf(format: unknown, accept: string | undefined): SqlFormat {
-  if (format === null || format === '') {
-    const asked = SQL_FORMATS.find((name) => accept?.includes(SQL_CONTENT_TYPES[name].split(';')[0] ?? '') === true)
-    return asked ?? 'json'
+function parseParameters(value: unknown): ParameterValues {
+  if (value === undefined || value === null) return new Map()
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw invalid('parameters must be an object of names and values.')
+  const entries = Object.entries(value)
+  if (entries.length > BOUNDS.parameters) throw invalid(`parameters has more than ${BOUNDS.parameters} names.`)
+  for (const [name, item] of entries) {
+    const items: readonly unknown[] = Array.isArray(item) ? item : [item]
+    if (items.length > BOUNDS.parameterElements) {
+      throw invalid(`parameters.${name.slice(0, 40)} has more than ${BOUNDS.parameterElements} elements.`)
+    }
+    if (items.every((one) => one === null || ['boolean', 'number', 'string'].includes(typeof one))) continue
+    throw invalid(`parameters.${name.slice(0, 40)} must be null, true, false, a number, a text, or a list of these.`)
   }
-  const known = SQL_FORMATS.find((name) => name === format)
-  if (known === undefined) throw invalid(`format must be one of ${SQL_FORMATS.join(', ')}`)
-  return known
+  return new Map(entries)
 }
 
-const invalid = (problem: string): AppError => new AppError('InvalidRequestFieldError', `${problem}.`)
+/** The first type of the header that is one of ours; JSON for all else. */
+function acceptedFormat(accept: string | undefined): SqlFormat {
+  for (const part of (accept ?? '').split(',')) {
+    const type = part.split(';')[0]?.trim().toLowerCase()
+    for (const [format, { contentType }] of Object.entries(SQL_FORMATS)) {
+      if (contentType.split(';')[0] === type && isSqlFormat(format)) return format
+    }
+  }
+  return 'json'
+}
+
+const invalid = (message: string): AppError => new AppError('InvalidRequestFieldError', message)

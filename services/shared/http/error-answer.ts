@@ -32,7 +32,10 @@ export function errorAnswer(error: unknown, requestId: string): ErrorAnswer {
   if (error instanceof AppError) {
     const { expose, retry } = error.policy
     const retryAfterS = error.retryAfterS ?? (retry ? RETRY_AFTER_S : undefined)
-    if (expose && error.code !== 'InternalServerError') return answer(error.code, error.message, retryAfterS)
+    if (expose && error.code !== 'InternalServerError') {
+      const { body, ...rest } = answer(error.code, error.message, retryAfterS)
+      return { ...rest, body: { ...error.shown, ...body } }
+    }
     if (retry) return answer('ServiceUnavailableError', 'The service cannot take this request now.', retryAfterS)
   }
   const blamed = blamedStatus(error)

@@ -60,6 +60,9 @@ export function readSettings(limits: ReadLimits): Settings {
     output_format_json_quote_64bit_integers: 0,
     output_format_json_quote_denormals: 0,
     date_time_output_format: 'iso',
+    // Of a join's side that has no row: nothing, rather than zero or an empty text.
+    join_use_nulls: 1,
+    format_csv_null_representation: '',
     readonly: 1,
   }
 }

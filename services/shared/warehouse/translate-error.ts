@@ -53,8 +53,12 @@ const AWAY_CODES: ReadonlySet<number> = new Set([
 
 const TIMEOUT_CODES: ReadonlySet<number> = new Set([159, 160]) // TIMEOUT_EXCEEDED, TOO_SLOW
 
+/** Of a function that did not take its arguments: what it is called. */
+const functionOf = (error: ClickHouseError): string | undefined =>
+  /\bfunction [`']?([A-Za-z_]\w{0,63})\b/i.exec(error.message)?.[1]
+
 const named = (error: ClickHouseError) => ({
-  details: { clickhouseCode: Number(error.code), clickhouseType: error.type },
+  details: { clickhouseCode: Number(error.code), clickhouseType: error.type, clickhouseFunction: functionOf(error) },
 })
 
 /** The server's own words may hold SQL or a piece of an event, so an AppError takes over its code and its type alone. */
