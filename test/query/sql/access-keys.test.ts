@@ -9,7 +9,7 @@ import { bodyArbitrary, filtersArbitrary, momentArbitrary } from '../generated.t
 import { grantFor, hexId, never, openTestWarehouse, store, type StoredEvent, WIDE_LIMITS } from '../stored-events.ts'
 import { sqlArbitrary } from './generated-sql.ts'
 
-const CASES = Number(process.env['TRIBUTARY_TEST_SQL_CASES'] ?? 300)
+const CASES = Number(process.env['TRIBUTARY_TEST_CASES'] ?? 400)
 const SEED = Number(process.env['TRIBUTARY_TEST_SEED'] ?? Date.now() % 2 ** 31)
 const DATASETS = 24
 
