@@ -5,13 +5,15 @@ import type { Grant } from '../shared/registry/grant.ts'
 import type { ReadLimits, ReadResult, Warehouse } from '../shared/warehouse/port.ts'
 import { createBinder } from './language/bind.ts'
 import { explainedError } from './explained-error.ts'
-import { type CompiledQuery, compileQuery, countProperties } from './language/compile.ts'
+import { type CompiledQuery, compileQuery, type SeenTypesIn } from './language/compile.ts'
 import { checkExtracted, EXTRACTED_MAX } from './language/extraction.ts'
+import { countProperties } from './language/looked-at.ts'
 import { shapeResult } from './language/shape.ts'
 import { collectionProbe } from './language/source.ts'
 import { collectionsOf, type Query } from './language/tree.ts'
 import type { ResultCache } from './result-cache.ts'
 import type { QuerySettings } from './settings.ts'
+import { createWithTypes, type WithTypes } from './with-types.ts'
 
 export interface QueryRunnerDeps {
   readonly warehouse: Warehouse
@@ -36,8 +38,14 @@ export interface QueryRun {
   readonly rowsRead: number
 }
 
-export interface QueryRunner {
-  (query: Query, grant: Grant, signal: AbortSignal): Promise<QueryRun>
+export type RunQuery = (query: Query, grant: Grant, signal: AbortSignal) => Promise<QueryRun>
+
+export interface QueryRunner extends RunQuery {
+  /**
+   * For a result that is kept for long. The catalogue, which makes others fast, hears of an event's properties a moment after
+   * the event is stored: an answer in between misses a value of a type that is new, and the next answer has it.
+   */
+  readonly toKeep: RunQuery
   /** Rejects with ResourceNotFoundError for a collection that has never had an event. */
   readonly requireCollection: (
     grant: Grant,
@@ -80,14 +88,22 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
     known.set(key, true)
   }
 
-  const run = async (query: Query, grant: Grant, signal: AbortSignal): Promise<QueryRun> => {
+  const withTypes = createWithTypes(warehouse)
+  const withoutTypes: WithTypes = async (_query, _projectId, ask) => ask(undefined)
+
+  const run = async (query: Query, grant: Grant, signal: AbortSignal, isKept = false): Promise<QueryRun> => {
     const known = results.get(query, grant)
     if (known !== undefined) return answered(query, known.result, countProperties(query), { rowsRead: 0, elapsedS: 0 })
     const keep = results.asking(query, grant)
     const limits = limitsOf(query, settings.limits[grant.kind])
-    const compiled = compileQuery(query, grant, now())
+    const nowMs = now()
     for (const collection of collectionsOf(query)) await requireCollection(grant, collection, limits, signal)
-    const found = await read(compiled, limits, signal).catch((error: unknown) => {
+    const typed = isKept || query.maxAgeS !== null ? withoutTypes : withTypes
+    const ask = async (seen: SeenTypesIn | undefined) => {
+      const compiled = compileQuery(query, grant, nowMs, seen)
+      return { compiled, found: await read(compiled, limits, signal) }
+    }
+    const { compiled, found } = await typed(query, grant.projectId, ask, signal).catch((error: unknown) => {
       throw explainedError(error, query)
     })
     if (query.analysis.kind === 'extraction') {
@@ -97,7 +113,10 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
     keep(result)
     return answered(query, result, compiled.propertyCount, found)
   }
-  return Object.assign(run, { requireCollection })
+  return Object.assign(async (query: Query, grant: Grant, signal: AbortSignal) => run(query, grant, signal), {
+    requireCollection,
+    toKeep: async (query: Query, grant: Grant, signal: AbortSignal) => run(query, grant, signal, true),
+  })
 }
 
 const answered = (

@@ -6,11 +6,23 @@ import { quoteName } from './quote.ts'
  * SQL that gives a property's value in the row at hand. `dynamic`: whatever JSON had there, of ClickHouse's type Dynamic;
  * objects are not values, so `isObject` tells whether one with something in it stands there. `text`: a String.
  */
-export type Column =
-  | { readonly kind: 'dynamic'; readonly value: string; readonly isObject: string }
-  | { readonly kind: 'text'; readonly value: string }
+export type Column = DynamicColumn | { readonly kind: 'text'; readonly value: string }
+
+export interface DynamicColumn {
+  readonly kind: 'dynamic'
+  readonly value: string
+  readonly isObject: string
+  /** Left out: it may have any. */
+  readonly seen?: SeenTypes
+}
+
+/** ClickHouse's names of the types that a property has been seen with. */
+export type SeenTypes = ReadonlySet<string>
 
 export type ColumnOf = (property: Property) => Column
+
+/** What a collection's property has been seen with; undefined: not known. */
+export type SeenTypesOf = (property: Property) => SeenTypes | undefined
 
 /** Values straight from the table `events`. */
 export const tableColumn =
@@ -37,6 +49,10 @@ const isoText = (column: string): string => `concat(replaceOne(toString(${column
  * empty one, which no identifier can be. Quoting does not save all of them.
  */
 const hasSyntax = (name: string): boolean => name === '' || /^[\^:]|\[\]$|`/.test(name)
+
+/** Whether it is read where the types of its values are known. */
+export const isNatural = (property: Property): boolean =>
+  property.kind === 'property' && !property.segments.some(hasSyntax)
 
 function dynamicColumn(segments: readonly string[], binder: Binder): Column {
   if (segments.some(hasSyntax)) return bodyColumn(segments, binder)
@@ -69,8 +85,11 @@ export interface ColumnList {
   readonly selected: () => readonly string[]
 }
 
-/** `prefix` keeps the names of two lists in one SELECT apart. */
-export function createColumnList(binder: Binder, prefix = 'c'): ColumnList {
+/**
+ * `prefix` keeps the names of two lists in one SELECT apart. `seen` spares looking for types that no event has; what it leaves
+ * out is not found, so that nothing which must not be missed (a key's filters) is to be compiled with it.
+ */
+export function createColumnList(binder: Binder, prefix = 'c', seen?: SeenTypesOf): ColumnList {
   const ofTable = tableColumn(binder)
   const names = new Map<string, string>()
   const nameOf = (expression: string): string => {
@@ -86,6 +105,7 @@ export function createColumnList(binder: Binder, prefix = 'c'): ColumnList {
       const known = columns.get(property.name)
       if (known !== undefined) return known
       const inner = ofTable(property)
+      const types = isNatural(property) ? seen?.(property) : undefined
       const column: Column =
         inner.kind === 'text'
           ? { kind: 'text', value: nameOf(inner.value) }
@@ -96,6 +116,7 @@ export function createColumnList(binder: Binder, prefix = 'c'): ColumnList {
               get isObject() {
                 return nameOf(inner.isObject)
               },
+              ...(types !== undefined && { seen: types }),
             }
       columns.set(property.name, column)
       return column

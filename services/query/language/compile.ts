@@ -1,18 +1,18 @@
-import { type Filter, type Property, walkFilters } from '../../shared/filters/filter.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
-import { AGGREGATES } from './aggregates.ts'
+import { AGGREGATES, stepsOf, wholeOf } from './aggregates.ts'
 import { createBinder } from './bind.ts'
 import { bucketSql } from './buckets.ts'
-import { createColumnList } from './columns.ts'
+import { createColumnList, type SeenTypesOf } from './columns.ts'
 import { compileExtraction } from './compile-extraction.ts'
 import { EXTRACTED_MAX } from './extraction.ts'
 import { compileFilters } from './filters.ts'
 import { compileFunnel } from './funnel/compile.ts'
-import { compileGroup, groupOfRowKey } from './group-by.ts'
+import { type CompiledGroup, compileGroup } from './group-by.ts'
 import { bucketEdges } from './interval.ts'
+import { countProperties } from './looked-at.ts'
 import type { Shape } from './shape.ts'
 import { eventsSource } from './source.ts'
-import { keysOfRowKey, rowKeyOf } from './values.ts'
+import { rowKeyOf } from './values.ts'
 import { resolveTimeframe, type Timeframe } from './timeframe.ts'
 import type { AggregateNode, AnalysisNode, ExtractionNode, Query } from './tree.ts'
 
@@ -25,18 +25,31 @@ export interface CompiledQuery {
   readonly propertyCount: number
 }
 
-/** A query as SQL for what this grant may see, asked at `nowMs`. Throws AppErrors with 4xx codes. */
-export function compileQuery(query: Query, grant: Grant, nowMs: number): CompiledQuery {
+/** By collection. */
+export type SeenTypesIn = (collection: string) => SeenTypesOf | undefined
+
+/**
+ * A query as SQL for what this grant may see, asked at `nowMs`. `seen`: what properties are known to be, see
+ * `createColumnList`; it changes how long the query takes and not what comes out. Throws AppErrors with 4xx codes.
+ */
+export function compileQuery(query: Query, grant: Grant, nowMs: number, seen?: SeenTypesIn): CompiledQuery {
   const timeframe = resolveTimeframe(query.timeframe, query.zone, nowMs)
   const propertyCount = countProperties(query)
-  return { ...compileAnalysis(query, query.analysis, grant, timeframe, nowMs), propertyCount }
+  return { ...compileAnalysis(query, query.analysis, grant, timeframe, nowMs, seen), propertyCount }
 }
 
-function compileAnalysis(query: Query, analysis: AnalysisNode, grant: Grant, timeframe: Timeframe, nowMs: number) {
+function compileAnalysis(
+  query: Query,
+  analysis: AnalysisNode,
+  grant: Grant,
+  timeframe: Timeframe,
+  nowMs: number,
+  seen: SeenTypesIn | undefined,
+) {
   if (analysis.kind === 'extraction') return compileWholeExtraction(query, analysis, grant, timeframe)
-  if (analysis.kind === 'funnel') return compileFunnel(analysis, grant, nowMs)
+  if (analysis.kind === 'funnel') return compileFunnel(analysis, grant, nowMs, seen)
   const analyses = analysis.kind === 'multi_analysis' ? analysis.analyses : [{ label: null, node: analysis }]
-  return compileAggregates(query, analyses, grant, timeframe)
+  return compileAggregates(query, analyses, grant, timeframe, seen)
 }
 
 /** All of them over one reading of the events. */
@@ -45,26 +58,24 @@ function compileAggregates(
   analyses: readonly { readonly label: string | null; readonly node: AggregateNode }[],
   grant: Grant,
   timeframe: Timeframe,
+  seen: SeenTypesIn | undefined,
 ) {
   const binder = createBinder()
-  const columns = createColumnList(binder)
+  const columns = createColumnList(binder, 'c', seen?.(query.collection))
   const edges = query.interval === null ? null : bucketEdges(timeframe, query.interval)
 
+  const groups = query.groupBy.map((group) => compileGroup(group, columns.columnOf(group.property), binder))
   const keys = [
     ...(edges === null ? [] : [{ name: 'b', sql: bucketSql('t', edges, binder) }]),
-    ...query.groupBy.map((group, i) => ({
-      name: `g${i}`,
-      sql: compileGroup(group, columns.columnOf(group.property), binder),
-    })),
+    ...groups.map(({ sql }, i) => ({ name: `g${i}`, sql })),
   ]
   const measures = analyses.map(({ node }, i) => {
-    const aggregate = AGGREGATES[node.kind]
-    const input = node.target === null ? undefined : aggregate.input?.(columns.columnOf(node.target))
-    const name = input === undefined ? '' : `v${i}`
-    const { state, merged } = aggregate.steps(node, name, `s${i}`)
+    const call = AGGREGATES[node.kind].over(node, node.target === null ? undefined : columns.columnOf(node.target))
+    const name = call.input === undefined ? '' : `v${i}`
+    const { state, merged } = stepsOf(call, name, `s${i}`)
     return {
-      input: input === undefined ? [] : [`${input} AS ${name}`],
-      result: `${aggregate.sql(node, name)} AS r${i}`,
+      input: call.input === undefined ? [] : [`${call.input} AS ${name}`],
+      result: `${wholeOf(call, name)} AS r${i}`,
       state: `${state} AS s${i}`,
       merged: `${merged} AS r${i}`,
     }
@@ -75,7 +86,8 @@ function compileAggregates(
   const [{ node: only } = { node: null }, ...others] = analyses
   const isListing = only?.kind === 'select_unique' && keys.length === 0 && others.length === 0
   const listed = isListing ? only.target : null
-  const rowKey = listed === null ? undefined : rowKeyOf(columns.columnOf(listed))
+  const listedKey = listed === null ? undefined : rowKeyOf(columns.columnOf(listed))
+  const rowKey = listedKey?.keyOf === undefined ? listedKey : undefined
   const source = eventsSource(
     grant,
     { collection: query.collection, timeframe },
@@ -89,18 +101,18 @@ function compileAggregates(
     ...(rowKey === undefined
       ? [`SELECT ${inputs.length === 0 ? '1' : inputs.join(', ')}`, ...found]
       : [
-          `SELECT arrayFilter(x -> x != '', ${keysOfRowKey('k')}) AS v0`,
+          `SELECT arrayFilter(x -> x != '', ${rowKey.keysOf('k')}) AS v0`,
           'FROM (',
-          `SELECT DISTINCT ${rowKey} AS k`,
+          `SELECT DISTINCT ${rowKey.sql} AS k`,
           ...found,
           ')',
         ]),
     `)`,
     ...(names.length === 0 ? [] : [`GROUP BY ${names.join(', ')}`]),
   ]
-  const sql = query.groupBy.some((group) => group.kind === 'value')
-    ? groupedTwice(query, measures, names, rows)
-    : [`SELECT ${[...names, ...measures.map(({ result }) => result)].join(', ')}`, ...rows].join('\n')
+  const sql = groups.every(({ keyOf }) => keyOf !== undefined)
+    ? groupedOnce(groups, measures, names, rows)
+    : groupedTwice(groups, measures, names, rows)
   const shape: Shape = {
     kind: 'aggregate',
     measures: analyses.map(({ label, node: { kind } }) => ({
@@ -117,25 +129,37 @@ function compileAggregates(
   return { sql, params: binder.params, shape }
 }
 
+/** Every row is in one group. */
+function groupedOnce(
+  groups: readonly CompiledGroup[],
+  measures: readonly { readonly result: string }[],
+  names: readonly string[],
+  rows: readonly string[],
+): string {
+  const edges = names.slice(0, names.length - groups.length)
+  const keys = groups.map(({ keyOf }, i) => `${keyOf?.(`g${i}`)} AS h${i}`)
+  return [`SELECT ${[...edges, ...keys, ...measures.map(({ result }) => result)].join(', ')}`, ...rows].join('\n')
+}
+
 /**
  * Rows whose values are alike are brought together first, and lists among these are taken apart afterwards: once for each
  * different list rather than for each row, and nothing at all for values that are no lists.
  */
 function groupedTwice(
-  query: Query,
+  groups: readonly CompiledGroup[],
   measures: readonly { readonly state: string; readonly merged: string }[],
   names: readonly string[],
   rows: readonly string[],
 ): string {
-  const edges = names.slice(0, names.length - query.groupBy.length)
-  const groups = query.groupBy.map((group, i) => `${groupOfRowKey(group, `g${i}`)} AS h${i}`)
+  const edges = names.slice(0, names.length - groups.length)
+  const apart = groups.map(({ keysOf }, i) => `arrayJoin(${keysOf(`g${i}`)}) AS h${i}`)
   return [
-    `SELECT ${[...edges, ...groups, ...measures.map(({ merged }) => merged)].join(', ')}`,
+    `SELECT ${[...edges, ...apart, ...measures.map(({ merged }) => merged)].join(', ')}`,
     `FROM (`,
     `SELECT ${[...names, ...measures.map(({ state }) => state)].join(', ')}`,
     ...rows,
     `)`,
-    `GROUP BY ${[...edges, ...query.groupBy.map((_, i) => `h${i}`)].join(', ')}`,
+    `GROUP BY ${[...edges, ...groups.map((_, i) => `h${i}`)].join(', ')}`,
   ].join('\n')
 }
 
@@ -145,23 +169,4 @@ function compileWholeExtraction(query: Query, node: ExtractionNode, grant: Grant
   const { events } = compileExtraction(query, node, grant, timeframe, bounds)
   const shape: Shape = { kind: 'extraction', properties: node.properties }
   return { ...events, shape }
-}
-
-/** How many different properties the caller's query looks at. */
-export function countProperties(query: Query): number {
-  const names = new Set(query.groupBy.map((group) => group.property.name))
-  const addFiltered = (filters: readonly Filter[]): void => {
-    for (const filter of walkFilters(filters)) if ('property' in filter) names.add(filter.property.name)
-  }
-  addFiltered(query.filters)
-  for (const property of analysed(query.analysis)) names.add(property.name)
-  if (query.analysis.kind === 'funnel') for (const step of query.analysis.steps) addFiltered(step.filters)
-  return names.size
-}
-
-function analysed(analysis: AnalysisNode): readonly Property[] {
-  if (analysis.kind === 'extraction') return analysis.properties ?? []
-  if (analysis.kind === 'funnel') return analysis.steps.map((step) => step.actor)
-  const nodes = analysis.kind === 'multi_analysis' ? analysis.analyses.map(({ node }) => node) : [analysis]
-  return nodes.flatMap(({ target }) => target ?? [])
 }

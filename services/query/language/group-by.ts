@@ -3,7 +3,7 @@ import { parseProperty } from '../../shared/filters/property.ts'
 import type { Binder } from './bind.ts'
 import type { Column } from './columns.ts'
 import type { GroupNode, Range } from './tree.ts'
-import { keysOfRowKey, numberOf, rowKeyOf } from './values.ts'
+import { numberOf, rowKeyOf } from './values.ts'
 
 const GROUPS_MAX = 10
 const RANGES_MAX = 200
@@ -55,31 +55,34 @@ function parseRange(value: unknown, field: string): Range {
 const isBound = (value: unknown): value is number | null =>
   value === null || (typeof value === 'number' && Number.isFinite(value))
 
-/**
- * SQL for what rows of one group have in common, a String. It is the group's key, '' for the null group; of a value, whose
- * row may be in several groups, it is what `groupOfRowKey` makes the keys of.
- */
-export function compileGroup(node: GroupNode, column: Column, binder: Binder): string {
+/** SQL for what rows of one group have in common, by which they are brought together. */
+export interface CompiledGroup {
+  readonly sql: string
+  /** From the name of `sql`'s value, the group's key, a String, '' for the null group; undefined: a row may be in several. */
+  readonly keyOf?: (name: string) => string
+  /** From the same, the keys of the groups that the row is in: Array(String). */
+  readonly keysOf: (name: string) => string
+}
+
+export function compileGroup(node: GroupNode, column: Column, binder: Binder): CompiledGroup {
   switch (node.kind) {
     case 'value':
       return rowKeyOf(column)
     case 'buckets': {
       const index = `floor(${numberOf(column)} / ${binder.bind(node.size, 'Float64')}) + 0.`
-      return `ifNull(toString(${index}), '')`
+      return ofKey(`ifNull(toString(${index}), '')`)
     }
     case 'ranges': {
       const number = numberOf(column)
       const branches = node.ranges.map((range, i) => `${inRange(number, range, binder)}, '${i}'`)
-      return `multiIf(${branches.join(', ')}, '')`
+      return ofKey(`multiIf(${branches.join(', ')}, '')`)
     }
     default:
       return node satisfies never
   }
 }
 
-/** From `key`, the name of what `compileGroup` gave, to the group's key; a list's row comes once for each of its elements. */
-export const groupOfRowKey = (node: GroupNode, key: string): string =>
-  node.kind === 'value' ? `arrayJoin(${keysOfRowKey(key)})` : key
+const ofKey = (sql: string): CompiledGroup => ({ sql, keyOf: (name) => name, keysOf: (name) => `[${name}]` })
 
 function inRange(number: string, range: Range, binder: Binder): string {
   const bounds = [

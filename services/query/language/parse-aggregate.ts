@@ -10,7 +10,7 @@ const COLLECTION_CHARS_MAX = 256
 
 /** `prefix` stands before the names of fields in messages. */
 export function parseAggregate(kind: AggregateKind, fields: Fields, prefix = ''): AggregateNode {
-  if (AGGREGATES[kind].input === null) return { kind, target: null, percentile: null, isApproximate: false }
+  if (!AGGREGATES[kind].hasTarget) return { kind, target: null, percentile: null, isApproximate: false }
   const isApproximate = parseFlag(fields['approximate'], `${prefix}approximate`, false)
   const field = `${prefix}target_property`
   const target = parseProperty(requiredField(fields['target_property'], field), field)

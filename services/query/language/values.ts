@@ -1,4 +1,4 @@
-import type { Column } from './columns.ts'
+import type { Column, DynamicColumn } from './columns.ts'
 
 /**
  * How a Dynamic's value is taken apart. JSON has one kind of number and ClickHouse three, and an array's type depends on
@@ -15,9 +15,31 @@ const element = (dynamic: string, type: string): string => `dynamicElement(${dyn
 const arrayOf = (dynamic: string, type: string): string => element(dynamic, `Array(Nullable(${type}))`)
 const mixedArray = (dynamic: string): string => element(dynamic, 'Array(Dynamic)')
 
+/** Whether there may be values of the type. */
+const may = ({ seen }: DynamicColumn, type: string): boolean => seen === undefined || seen.has(type)
+const mayBeArrayOf = (column: DynamicColumn, type: string): boolean => may(column, `Array(Nullable(${type}))`)
+const mayBeMixedArray = ({ seen }: DynamicColumn): boolean =>
+  seen === undefined || [...seen].some((type) => type.startsWith('Array(Dynamic'))
+const mayBeListed = ({ seen }: DynamicColumn): boolean =>
+  seen === undefined || [...seen].some((type) => type.startsWith('Array'))
+
 /** Nullable(Float64). */
 export function numberOf(column: Column): string {
-  return column.kind === 'text' ? "CAST(NULL, 'Nullable(Float64)')" : dynamicNumber(column.value)
+  if (column.kind === 'text') return NO_NUMBER
+  if (may(column, 'UInt64')) return dynamicNumber(column.value)
+  const numbers = [
+    ...(may(column, 'Int64') ? [`toFloat64(${element(column.value, 'Int64')})`] : []),
+    ...(may(column, 'Float64') ? [element(column.value, 'Float64')] : []),
+  ]
+  if (numbers.length === 0) return NO_NUMBER
+  return numbers.length === 1 ? numbers.join('') : `coalesce(${numbers.join(', ')})`
+}
+const NO_NUMBER = "CAST(NULL, 'Nullable(Float64)')"
+
+/** The same where only the order of numbers matters: Nullable(Int64) where all are whole. */
+export const orderedNumberOf = (column: Column): string => {
+  const isWhole = column.kind === 'dynamic' && may(column, 'Int64') && !may(column, 'Float64') && !may(column, 'UInt64')
+  return isWhole ? element(column.value, 'Int64') : numberOf(column)
 }
 
 /** Past 2^63 there is next to nothing, so that is looked for where nothing else was found. */
@@ -28,61 +50,51 @@ const dynamicNumber = (dynamic: string): string => {
 }
 
 /** Nullable(String), or String. */
-export const textOf = (column: Column): string =>
-  column.kind === 'text' ? column.value : element(column.value, 'String')
+export function textOf(column: Column): string {
+  if (column.kind === 'text') return column.value
+  return may(column, 'String') ? element(column.value, 'String') : "CAST(NULL, 'Nullable(String)')"
+}
 
-export const isPresent = (column: Column): string =>
-  column.kind === 'text' ? 'true' : `(isNotNull(${column.value}) OR ${column.isObject})`
+export function isPresent(column: Column): string {
+  if (column.kind === 'text') return 'true'
+  const single = scalarOf(column)
+  return `(isNotNull(${single === undefined ? column.value : single.value}) OR ${column.isObject})`
+}
 
 /** True when the value itself, or any element of an array, passes `test`, a SQL condition over a value of the type. */
 export function anyText(column: Column, test: (text: string) => string): string {
   if (column.kind === 'text') return `(${test(column.value)})`
-  const text = element(column.value, 'String')
-  return whenOf(
-    column.value,
-    [[text, test(text)]],
-    [
-      someElement(arrayOf(column.value, 'String'), (x) => test(x)),
-      someElement(mixedArray(column.value), (x) => test(element(x, 'String'))),
-    ],
-  )
+  return whenOf(column, ['String'], test)
 }
 
 export function anyNumber(column: Column, test: (number: string) => string): string {
   if (column.kind === 'text') return 'false'
-  const scalars = NUMBERS.map((type) => element(column.value, type))
-  return whenOf(
-    column.value,
-    scalars.map((number) => [number, test(number)]),
-    [
-      ...NUMBERS.map((type) => someElement(arrayOf(column.value, type), (x) => test(x))),
-      someElement(mixedArray(column.value), (x) => test(dynamicNumber(x))),
-    ],
-  )
+  return whenOf(column, NUMBERS, test, dynamicNumber)
 }
 
 export function anyBool(column: Column, test: (bool: string) => string): string {
   if (column.kind === 'text') return 'false'
-  const bool = element(column.value, 'Bool')
-  return whenOf(
-    column.value,
-    [[bool, test(bool)]],
-    [
-      someElement(arrayOf(column.value, 'Bool'), (x) => test(x)),
-      someElement(mixedArray(column.value), (x) => test(element(x, 'Bool'))),
-    ],
-  )
+  return whenOf(column, ['Bool'], test)
 }
 
-/** Of values that are scalars of these kinds their tests, of others whether any of `lists` is true. */
+/** Of values that are scalars of these types their tests, of others whether an element of a list of them passes. */
 function whenOf(
-  dynamic: string,
-  scalars: readonly (readonly [value: string, test: string])[],
-  lists: readonly string[],
+  column: DynamicColumn,
+  types: readonly string[],
+  test: (value: string) => string,
+  ofDynamic: (dynamic: string) => string = (x) => element(x, types.join('')),
 ): string {
-  const otherwise = `isNotNull(${dynamic}) AND ${anyOf(lists)}`
-  const condition = scalars.reduceRight((rest, [value, test]) => `if(isNotNull(${value}), ${test}, ${rest})`, otherwise)
-  return isTrue(condition)
+  const { value: dynamic } = column
+  const lists = [
+    ...types
+      .filter((type) => mayBeArrayOf(column, type))
+      .map((type) => someElement(arrayOf(dynamic, type), (x) => test(x))),
+    ...(mayBeMixedArray(column) ? [someElement(mixedArray(dynamic), (x) => test(ofDynamic(x)))] : []),
+  ]
+  const otherwise = lists.length === 0 ? 'false' : `isNotNull(${dynamic}) AND ${anyOf(lists)}`
+  const scalars = types.filter((type) => may(column, type)).map((type) => element(dynamic, type))
+  if (lists.length === 0 && scalars.length === 1) return isTrue(test(scalars.join('')))
+  return isTrue(scalars.reduceRight((rest, value) => `if(isNotNull(${value}), ${test(value)}, ${rest})`, otherwise))
 }
 
 /** SQL's unknown becomes false, so that NOT means the complement. */
@@ -93,16 +105,34 @@ const someElement = (array: string, test: (x: string) => string): string =>
   `arrayExists(x -> ${isTrue(test('x'))}, ${array})`
 
 /**
+ * A property whose values are all of one type, and no lists: the values themselves, Nullable, and SQL that makes a value's
+ * identity of one, see `keysOf`. Undefined for others, and where it is not known.
+ */
+export function scalarOf(
+  column: Column,
+): { readonly value: string; readonly keyOf: (value: string) => string } | undefined {
+  if (column.kind === 'text' || column.seen === undefined) return undefined
+  const [type, ...others] = column.seen
+  if (type === undefined || others.length > 0) return undefined
+  const value = element(column.value, type)
+  if (type === 'String') return { value, keyOf: textKey }
+  return type === 'Int64' || type === 'Bool' ? { value, keyOf: (x) => `toString(${x})` } : undefined
+}
+
+const textKey = (text: string): string => `concat('"', ${text})`
+
+/**
  * Array(String): the value's identity, in one text a value, or one an element of an array, each once; empty for null,
  * missing and objects. Texts are their own with a quote before, numbers and booleans as JSON has them, so that 1 and "1"
  * stay apart and 1 and 1.0 do not. `decodeKey` takes them back.
  */
 export function keysOf(column: Column): string {
-  if (column.kind === 'text') return `[concat('"', ${column.value})]`
+  if (column.kind === 'text') return `[${textKey(column.value)}]`
   const d = column.value
   const text = element(d, 'String')
-  const others = [`isNull(${d})`, 'emptyArrayString()', ...scalarBranches(d, (key) => `[${key}]`)]
-  return `if(isNotNull(${text}), [concat('"', assumeNotNull(${text}))], multiIf(${others.join(', ')}, ${listKeys(d)}))`
+  const others = [`isNull(${d})`, 'emptyArrayString()', ...scalarBranches(column, (key) => `[${key}]`)]
+  const rest = `multiIf(${others.join(', ')}, ${mayBeListed(column) ? listKeys(d) : 'emptyArrayString()'})`
+  return may(column, 'String') ? `if(isNotNull(${text}), [${textKey(`assumeNotNull(${text})`)}], ${rest})` : rest
 }
 
 /** Array(String): the keys of a list's elements; empty for all else. */
@@ -125,10 +155,13 @@ const SCALARS = [
 ] as const
 
 /** Condition and value, by turns, of scalars that are no texts, for a `multiIf`. */
-const scalarBranches = (d: string, of: (key: string) => string): readonly string[] =>
-  SCALARS.flatMap(([type, print]) => [
-    `isNotNull(${element(d, type)})`,
-    of(print(`assumeNotNull(${element(d, type)})`)),
+const scalarBranches = (
+  column: Pick<DynamicColumn, 'value' | 'seen'>,
+  of: (key: string) => string,
+): readonly string[] =>
+  SCALARS.filter(([type]) => column.seen === undefined || column.seen.has(type)).flatMap(([type, print]) => [
+    `isNotNull(${element(column.value, type)})`,
+    of(print(`assumeNotNull(${element(column.value, type)})`)),
   ])
 
 /** String: the key of a value that is no array, '' for all else. */
@@ -136,8 +169,8 @@ function scalarKey(dynamic: string): string {
   const text = element(dynamic, 'String')
   const branches = [
     `isNotNull(${text})`,
-    `concat('"', assumeNotNull(${text}))`,
-    ...scalarBranches(dynamic, (key) => key),
+    textKey(`assumeNotNull(${text})`),
+    ...scalarBranches({ value: dynamic }, (key) => key),
   ]
   return `multiIf(${branches.join(', ')}, '')`
 }
@@ -147,30 +180,49 @@ const floatText = (float: string): string => `toString(${float} + 0.)`
 
 const presentMapped = (array: string, print: (x: string) => string): string =>
   `arrayMap(x -> ${print('assumeNotNull(x)')}, arrayFilter(x -> isNotNull(x), ${array}))`
-const textKeys = (array: string): string => presentMapped(array, (x) => `concat('"', ${x})`)
+const textKeys = (array: string): string => presentMapped(array, textKey)
 
 /** Begins a row's key that is not simply its text. */
 const MARK = '\\x01'
 
+/** What rows are grouped by before their lists are taken apart. */
+export interface RowKey {
+  /** The same for rows that have the same value, which may be a list. */
+  readonly sql: string
+  /** From a name of `sql`'s value, Array(String): what `keysOf` gives for the row, or [''] when that is nothing. */
+  readonly keysOf: (name: string) => string
+  /** From the same, the only one of them; undefined: there may be several. */
+  readonly keyOf?: (name: string) => string
+}
+
 /**
- * String: the value of a row in one text, for grouping rows before their lists are taken apart, which `keysOfRowKey` does.
- * A text is its own; another scalar's key has a mark before it, what is missing is the mark alone, a list is marked too.
+ * In one text: a text is its own; another scalar's key has a mark before it, what is missing is the mark alone, a list is
+ * marked too. Values that are all of one type are their own.
  */
-export function rowKeyOf(column: Column): string {
-  if (column.kind === 'text') return column.value
+export function rowKeyOf(column: Column): RowKey {
+  if (column.kind === 'text') {
+    return { sql: column.value, keysOf: (name) => `[${textKey(name)}]`, keyOf: textKey }
+  }
+  const single = scalarOf(column)
+  if (single !== undefined) {
+    const keyOf = (name: string): string => `if(isNull(${name}), '', ${single.keyOf(`assumeNotNull(${name})`)})`
+    return { sql: single.value, keysOf: (name) => `[${keyOf(name)}]`, keyOf }
+  }
   const d = column.value
   const text = element(d, 'String')
   const marked = (key: string): string => `concat('${MARK}', ${key})`
-  const others = [`isNull(${d})`, `'${MARK}'`, ...scalarBranches(d, marked)]
+  const others = [`isNull(${d})`, `'${MARK}'`, ...scalarBranches(column, marked)]
   const isPlain = `ifNull(NOT startsWith(${text}, '${MARK}'), false)`
   // A text that begins with the mark is written as a list of one.
-  const list = marked(`toString(if(isNull(${text}), ${listKeys(d)}, [concat('"', assumeNotNull(${text}))]))`)
-  return `if(${isPlain}, assumeNotNull(${text}), multiIf(${others.join(', ')}, ${list}))`
+  const list = marked(`toString(if(isNull(${text}), ${listKeys(d)}, [${textKey(`assumeNotNull(${text})`)}]))`)
+  return {
+    sql: `if(${isPlain}, assumeNotNull(${text}), multiIf(${others.join(', ')}, ${list}))`,
+    keysOf: keysOfMarked,
+  }
 }
 
-/** Array(String): what `keysOf` gives for the row, or [''] when that is nothing. */
-export function keysOfRowKey(key: string): string {
+function keysOfMarked(name: string): string {
   // Only a list is read as one, whichever branches are worked out for a row.
-  const list = `CAST(if(startsWith(${key}, '${MARK}['), substring(${key}, 2), '[]'), 'Array(String)')`
-  return `multiIf(NOT startsWith(${key}, '${MARK}'), [concat('"', ${key})], startsWith(${key}, '${MARK}['), emptyArrayToSingle(${list}), [substring(${key}, 2)])`
+  const list = `CAST(if(startsWith(${name}, '${MARK}['), substring(${name}, 2), '[]'), 'Array(String)')`
+  return `multiIf(NOT startsWith(${name}, '${MARK}'), [${textKey(name)}], startsWith(${name}, '${MARK}['), emptyArrayToSingle(${list}), [substring(${name}, 2)])`
 }

@@ -2,7 +2,7 @@ import { AppError } from '../../shared/errors.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { ANALYSES, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
 import { collectionsOf } from '../language/tree.ts'
-import type { QueryRunner } from '../run-query.ts'
+import type { RunQuery } from '../run-query.ts'
 
 /** A saved query as something that can be asked, by whoever may see its rows. */
 export interface Question {
@@ -10,7 +10,7 @@ export interface Question {
   /** It reads no others. */
   readonly collections: readonly string[]
   /** Rejects as a query of its kind does. */
-  ask(run: QueryRunner, grant: Grant, signal: AbortSignal): Promise<QuestionAnswer>
+  ask(run: RunQuery, grant: Grant, signal: AbortSignal): Promise<QuestionAnswer>
 }
 
 export interface QuestionAnswer {

@@ -5,7 +5,7 @@ import type { Grant } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import { runShares, type Share, shareOf } from '../../shared/work/shares.ts'
-import type { QueryRunner } from '../run-query.ts'
+import type { RunQuery } from '../run-query.ts'
 import type { SavedSettings } from '../settings.ts'
 import { savedQueryOf } from './definition.ts'
 import type { RunOutcome, SavedMeters } from './meters.ts'
@@ -20,7 +20,7 @@ export interface RefreshDeps {
   readonly log: Pick<EventLog, 'consume'>
   readonly definitions: Definitions
   readonly store: RunStore
-  readonly run: QueryRunner
+  readonly run: RunQuery
   readonly versionOf: ResultVersion
   /** Under which a project's queries are refreshed: it sees all of its rows. Undefined: there is no such project any more. */
   readonly projectGrant: (projectId: string) => Grant | undefined

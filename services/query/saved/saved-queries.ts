@@ -59,7 +59,18 @@ export function createSavedQueries(
   const versionOf = createResultVersion(definitions)
   let refresher: Refresher | undefined
   const meters = createSavedMeters(context.metrics, () => refresher?.stalestMs() ?? 0)
-  refresher = createRefresher({ log, definitions, store, run, versionOf, projectGrant, settings, meters, logger, now })
+  refresher = createRefresher({
+    log,
+    definitions,
+    store,
+    run: run.toKeep,
+    versionOf,
+    projectGrant,
+    settings,
+    meters,
+    logger,
+    now,
+  })
 
   const isCached = (definition: Definition): boolean => savedQueryOf(definition).refreshRateS > 0
   const versionNow = (definition: Definition): string =>

@@ -6,12 +6,12 @@ import type { ReadLimits, ReadResult, Warehouse } from '../../shared/warehouse/p
 import { type CompiledSql, compileSql, needsOf } from '../language/sql/compile.ts'
 import { parseSql } from '../language/sql/parse-query.ts'
 import { shown, sqlError } from '../language/sql/position.ts'
-import type { SeenTypes } from '../language/sql/property-column.ts'
+import type { SeenTypes } from '../language/columns.ts'
 import type { QueryRunner } from '../run-query.ts'
 import { explainedSqlError } from './explain.ts'
 import { SQL_FORMATS } from './formats.ts'
 import type { SqlRequest } from './request.ts'
-import { seenTypes } from './seen-types.ts'
+import { visibleTypes } from '../seen-types.ts'
 
 export interface SqlDeps {
   readonly warehouse: Warehouse
@@ -54,7 +54,7 @@ export async function beginSql(
         ? sqlError(`there is no collection ${shown(collection)}`, at)
         : error
     })
-    seen.set(collection, await seenTypes(warehouse, grant, collection, [...paths], limits, signal))
+    seen.set(collection, await visibleTypes(warehouse, grant, collection, [...paths], limits, signal))
   }
   const typesOf = (collection: string, path: string): SeenTypes => seen.get(collection)?.get(path) ?? NONE
   const compile = (textColumns?: ReadonlySet<number>): CompiledSql =>

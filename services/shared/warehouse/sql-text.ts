@@ -43,18 +43,17 @@ export function placeholders(sql: string): ReadonlySet<string> {
 }
 
 /**
- * `SET param_x = '...'` statements that bind the values of a statement's placeholders in a chDB session.
+ * A `SET param_x = '...'` statement that binds the values of a statement's placeholders in a chDB session.
  * A session keeps what was set before, so a placeholder without a value must be refused here: it would silently take
  * the value of an earlier query, which may have been somebody else's. `texts` are in ClickHouse's parameter encoding.
  */
 export function bindStatements(sql: string, texts: ReadonlyMap<string, string>): string {
-  let out = ''
-  for (const name of placeholders(sql)) {
+  const values = [...placeholders(sql)].map((name) => {
     const text = texts.get(name)
     if (text === undefined) {
       throw new AppError('WAREHOUSE_REJECTED', 'A query parameter has no value.', { details: { parameter: name } })
     }
-    out += `SET param_${name} = ${quoteString(text)}; `
-  }
-  return out
+    return `param_${name} = ${quoteString(text)}`
+  })
+  return values.length === 0 ? '' : `SET ${values.join(', ')}; `
 }

@@ -1,6 +1,7 @@
 import type { Grant } from '../../../shared/registry/grant.ts'
 import { type Binder, createBinder } from '../bind.ts'
 import { createColumnList } from '../columns.ts'
+import type { SeenTypesIn } from '../compile.ts'
 import { compileFilters } from '../filters.ts'
 import { eventsSource } from '../source.ts'
 import { resolveTimeframe } from '../timeframe.ts'
@@ -13,11 +14,11 @@ import { ACTORS_MAX, type FunnelShape } from './shape.ts'
  * once (steps alike in collection, actor, timeframe share their reading), each with the steps it is of as bits of a mask, and
  * grouped by actor; an actor's mask, or in order its moments, then says which steps it came through.
  */
-export function compileFunnel(node: FunnelNode, grant: Grant, nowMs: number) {
+export function compileFunnel(node: FunnelNode, grant: Grant, nowMs: number, seen?: SeenTypesIn) {
   const binder = createBinder()
   const placed = readingsOf(node.steps)
   const moments = node.order === null ? '' : ', toUnixTimestamp64Milli(t) AS at, e'
-  const readings = placed.map((steps) => reading(steps, node, grant, nowMs, moments, binder)).join('\nUNION ALL\n')
+  const readings = placed.map((steps) => reading(steps, grant, nowMs, moments, binder, seen)).join('\nUNION ALL\n')
   // An event that two readings meet is one event still.
   const isMetTwice = node.order !== null && new Set(node.steps.map(({ collection }) => collection)).size < placed.length
   const events = isMetTwice
@@ -59,15 +60,15 @@ function readingsOf(steps: readonly FunnelStep[]): readonly (readonly PlacedStep
 
 function reading(
   steps: readonly PlacedStep[],
-  node: FunnelNode,
   grant: Grant,
   nowMs: number,
   moments: string,
   binder: Binder,
+  seen: SeenTypesIn | undefined,
 ): string {
-  const [{ step } = { step: node.steps[0] }] = steps
+  const step = steps[0]?.step
   if (step === undefined) throw new Error('a reading has a step')
-  const columns = createColumnList(binder)
+  const columns = createColumnList(binder, 'c', seen?.(step.collection))
   const actors = keysOf(columns.columnOf(step.actor))
   const bits = steps.map(({ step: { filters }, place }) => {
     const condition = compileFilters(filters, columns.columnOf, binder)

@@ -7,7 +7,7 @@ import { compileExpr } from './compile-expression.ts'
 import { compileQueryNode } from './compile-query.ts'
 import type { ParameterValues } from './parameter-values.ts'
 import { type Position, sqlError } from './position.ts'
-import type { SeenTypes } from './property-column.ts'
+import type { SeenTypes } from '../columns.ts'
 import { createState, type State } from './state.ts'
 
 export interface CompiledSql {

@@ -1,11 +1,8 @@
 import { parseProperty } from '../../../shared/filters/property.ts'
 import type { Binder } from '../bind.ts'
-import { type Column, tableColumn } from '../columns.ts'
+import { type Column, type SeenTypes, tableColumn } from '../columns.ts'
 import { numberOf, textOf } from '../values.ts'
 import type { SqlType } from './types.ts'
-
-/** ClickHouse's names of the types that a property has been seen with; `Object` when only properties of it were. */
-export type SeenTypes = ReadonlySet<string>
 
 const NUMBERS = new Set(['Int64', 'UInt64', 'Float64'])
 const LISTED = new Set(['String', 'Int64', 'Float64', 'Bool'])

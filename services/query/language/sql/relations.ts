@@ -1,7 +1,8 @@
 import type { Grant } from '../../../shared/registry/grant.ts'
 import type { Binder } from '../bind.ts'
 import { eventsSource } from '../source.ts'
-import { naturalOf, readAs, type SeenTypes } from './property-column.ts'
+import type { SeenTypes } from '../columns.ts'
+import { naturalOf, readAs } from './property-column.ts'
 import type { SqlType } from './types.ts'
 
 /** A column of a table in a FROM. */

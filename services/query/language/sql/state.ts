@@ -4,7 +4,7 @@ import type { ExprNode, QueryNode } from './ast.ts'
 import { BOUNDS } from './bounds.ts'
 import type { ParameterValues } from './parameter-values.ts'
 import { type Position, sqlError } from './position.ts'
-import type { SeenTypes } from './property-column.ts'
+import type { SeenTypes } from '../columns.ts'
 import type { OutputColumn, Relation, RelationColumn } from './relations.ts'
 
 /** The subqueries that a FROM can name, and the tables around it, which it cannot. */
