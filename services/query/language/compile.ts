@@ -76,6 +76,7 @@ function compileAggregates(
     return {
       input: call.input === undefined ? [] : [`${call.input} AS ${name}`],
       result: `${wholeOf(call, name)} AS r${i}`,
+      direct: `${wholeOf(call, call.input ?? '')} AS r${i}`,
       state: `${state} AS s${i}`,
       merged: `${merged} AS r${i}`,
     }
@@ -110,9 +111,12 @@ function compileAggregates(
     `)`,
     ...(names.length === 0 ? [] : [`GROUP BY ${names.join(', ')}`]),
   ]
-  const sql = groups.every(({ keyOf }) => keyOf !== undefined)
-    ? groupedOnce(groups, measures, names, rows)
-    : groupedTwice(groups, measures, names, rows)
+  const sql =
+    names.length === 0 && rowKey === undefined
+      ? [`SELECT ${measures.map(({ direct }) => direct).join(', ')}`, ...found].join('\n')
+      : groups.every(({ keyOf }) => keyOf !== undefined)
+        ? groupedOnce(groups, measures, names, rows)
+        : groupedTwice(groups, measures, names, rows)
   const shape: Shape = {
     kind: 'aggregate',
     measures: analyses.map(({ label, node: { kind } }) => ({
