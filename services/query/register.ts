@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { createQueryContext, type QueryDeps } from './context.ts'
+import { createDatasets } from './datasets/datasets.ts'
 import { tellOfDeletions } from './deletions/listeners.ts'
 import { registerAdHocRoutes } from './routes/ad-hoc.ts'
 import { type DatasetPlace, registerDatasetRoutes } from './routes/datasets.ts'
@@ -29,12 +30,17 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
   const context = createQueryContext(deps)
   registerAdHocRoutes(app, context)
   registerExtractionRoutes(app, context)
-  if (deps.datasets !== undefined) registerDatasetRoutes(app, context, deps.datasets)
+  const works: QueryWork[] = []
+  if (deps.datasets !== undefined) {
+    const datasets = createDatasets(context, deps.datasets.work)
+    registerDatasetRoutes(app, context, datasets, deps.datasets.organizationId)
+    const { refresher } = datasets
+    if (refresher !== undefined) works.push({ name: 'datasets', run: async (signal) => refresher.run(signal) })
+  }
   registerSchemaRoutes(app, context)
   registerSqlRoutes(app, context)
   registerDeletionRoutes(app, context)
   const { results } = context
-  const works: QueryWork[] = []
   if (deps.saved !== undefined) {
     const saved = createSavedQueries(context, deps.saved)
     registerSavedQueryRoutes(app, context, saved)

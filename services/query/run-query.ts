@@ -8,7 +8,7 @@ import { explainedError } from './explained-error.ts'
 import { type CompiledQuery, compileQuery, type SeenTypesIn } from './language/compile.ts'
 import { checkExtracted, EXTRACTED_MAX } from './language/extraction.ts'
 import { countProperties } from './language/looked-at.ts'
-import { shapeResult } from './language/shape.ts'
+import { type Shape, shapeResult } from './language/shape.ts'
 import { collectionProbe } from './language/source.ts'
 import { collectionsOf, type Query } from './language/tree.ts'
 import type { ResultCache } from './result-cache.ts'
@@ -38,6 +38,12 @@ export interface QueryRun {
   readonly rowsRead: number
 }
 
+export interface QueryRows {
+  readonly rows: ReadResult['rows']
+  readonly shape: Shape
+  readonly rowsRead: number
+}
+
 export type RunQuery = (query: Query, grant: Grant, signal: AbortSignal) => Promise<QueryRun>
 
 export interface QueryRunner extends RunQuery {
@@ -46,6 +52,8 @@ export interface QueryRunner extends RunQuery {
    * the event is stored: an answer in between misses a value of a type that is new, and the next answer has it.
    */
   readonly toKeep: RunQuery
+  /** The rows of such a result before they become an answer, and what makes one of them. Rejects as the query does. */
+  readonly rowsToKeep: (query: Query, grant: Grant, signal: AbortSignal) => Promise<QueryRows>
   /** Rejects with ResourceNotFoundError for a collection that has never had an event. */
   readonly requireCollection: (
     grant: Grant,
@@ -91,21 +99,24 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
   const withTypes = createWithTypes(warehouse)
   const withoutTypes: WithTypes = async (_query, _projectId, ask) => ask(undefined)
 
-  const run = async (query: Query, grant: Grant, signal: AbortSignal, isKept = false): Promise<QueryRun> => {
-    const known = results.get(query, grant)
-    if (known !== undefined) return answered(query, known.result, countProperties(query), { rowsRead: 0, elapsedS: 0 })
-    const keep = results.asking(query, grant)
+  const asked = async (query: Query, grant: Grant, signal: AbortSignal, isKept: boolean) => {
     const limits = limitsOf(query, settings.limits[grant.kind])
     const nowMs = now()
     for (const collection of collectionsOf(query)) await requireCollection(grant, collection, limits, signal)
-    const typed = isKept || query.maxAgeS !== null ? withoutTypes : withTypes
     const ask = async (seen: SeenTypesIn | undefined) => {
       const compiled = compileQuery(query, grant, nowMs, seen)
       return { compiled, found: await read(compiled, limits, signal) }
     }
-    const { compiled, found } = await typed(query, grant.projectId, ask, signal).catch((error: unknown) => {
+    return (isKept ? withoutTypes : withTypes)(query, grant.projectId, ask, signal).catch((error: unknown) => {
       throw explainedError(error, query)
     })
+  }
+
+  const run = async (query: Query, grant: Grant, signal: AbortSignal, isKept = false): Promise<QueryRun> => {
+    const known = results.get(query, grant)
+    if (known !== undefined) return answered(query, known.result, countProperties(query), { rowsRead: 0, elapsedS: 0 })
+    const keep = results.asking(query, grant)
+    const { compiled, found } = await asked(query, grant, signal, isKept || query.maxAgeS !== null)
     if (query.analysis.kind === 'extraction') {
       checkExtracted(Math.max(found.rows.length, query.analysis.latest ?? 0), EXTRACTED_MAX, '')
     }
@@ -116,6 +127,10 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
   return Object.assign(async (query: Query, grant: Grant, signal: AbortSignal) => run(query, grant, signal), {
     requireCollection,
     toKeep: async (query: Query, grant: Grant, signal: AbortSignal) => run(query, grant, signal, true),
+    rowsToKeep: async (query: Query, grant: Grant, signal: AbortSignal): Promise<QueryRows> => {
+      const { compiled, found } = await asked(query, grant, signal, true)
+      return { rows: found.rows, shape: compiled.shape, rowsRead: found.rowsRead }
+    },
   })
 }
 

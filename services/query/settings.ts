@@ -32,6 +32,15 @@ export interface SavedSettings {
   readonly refreshesMax: number
 }
 
+export interface DatasetSettings {
+  /** How often datasets are refreshed, in seconds; 0: they are read from the events, and nothing is kept. */
+  readonly refreshS: number
+  /** Refreshes that run at once in this process. */
+  readonly refreshesMax: number
+  /** Of one refresh: values of all intervals, index values and groups. */
+  readonly valuesMax: number
+}
+
 export interface QuerySettings {
   /** Ceilings of one query, by the kind of key that asks. */
   readonly limits: Readonly<Record<KeyKind, ReadLimits>>
@@ -48,6 +57,7 @@ export interface QuerySettings {
   readonly deletedWithFiltersMax: number
   readonly deletedMax: number
   readonly saved: SavedSettings
+  readonly datasets: DatasetSettings
 }
 
 const READ_LIMITS: ReadLimits = {
@@ -91,4 +101,5 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
     resultBytesMax: 8_000_000,
     refreshesMax: 2,
   },
+  datasets: { refreshS: 3_600, refreshesMax: 2, valuesMax: 1_000_000 },
 }

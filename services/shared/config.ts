@@ -89,10 +89,17 @@ export interface Config {
     readonly deletedMax: number
     readonly extraction: ExtractionConfig
     readonly saved: SavedConfig
+    readonly datasets: DatasetConfig
   }
 }
 
 /** See `services/query/settings.ts`. */
+interface DatasetConfig {
+  readonly refreshS: number
+  readonly refreshesMax: number
+  readonly valuesMax: number
+}
+
 interface SavedConfig {
   readonly queriesMax: number
   readonly refreshMinS: number
@@ -173,6 +180,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
         refreshMaxS: e.TRIBUTARY_CACHED_REFRESH_MAX_S,
         resultBytesMax: e.TRIBUTARY_CACHED_RESULT_BYTES,
         refreshesMax: e.TRIBUTARY_CACHED_REFRESHES,
+      },
+      datasets: {
+        refreshS: e.TRIBUTARY_DATASET_REFRESH_S,
+        refreshesMax: e.TRIBUTARY_DATASET_REFRESHES,
+        valuesMax: e.TRIBUTARY_DATASET_VALUES,
       },
     },
   }

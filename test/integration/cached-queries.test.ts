@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { progressKey } from '../../services/query/saved/runs.ts'
-import { slotAt } from '../../services/query/saved/schedule.ts'
+import { progressKey } from '../../services/query/refresh/runs.ts'
+import { slotAt } from '../../services/query/refresh/schedule.ts'
 import { openHttpWarehouse } from '../../services/shared/warehouse/http.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { ask, call, type ProjectKeys } from '../support/api.ts'

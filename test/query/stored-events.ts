@@ -29,6 +29,8 @@ export interface StoredEvent {
   readonly id: string
   /** The event's JSON text, without the three `keen` fields that have columns. */
   readonly body: string
+  /** Where it stood in the log's partition 0. Default: 0. */
+  readonly offset?: number
 }
 
 /** A warehouse in a folder of its own with the tables of this version; `close` removes it. */
@@ -48,7 +50,18 @@ export async function openTestWarehouse(): Promise<{
   }
 }
 
-const COLUMNS = ['project', 'collection', 'timestamp', 'created_at', 'id', 'properties', 'body']
+const COLUMNS = [
+  'project',
+  'collection',
+  'timestamp',
+  'created_at',
+  'id',
+  'properties',
+  'body',
+  'log_epoch',
+  'log_partition',
+  'log_offset',
+]
 
 export async function store(warehouse: Warehouse, events: readonly StoredEvent[]): Promise<void> {
   const writer = new RowBinaryWriter(events.length * 300)
@@ -60,6 +73,9 @@ export async function store(warehouse: Warehouse, events: readonly StoredEvent[]
     writer.uuid(Buffer.from(event.id, 'hex'))
     writer.string(event.body)
     writer.string(event.body)
+    writer.string('epoch')
+    writer.uint32(0)
+    writer.uint64(BigInt(event.offset ?? 0))
   }
   await warehouse.insert({
     table: 'events',

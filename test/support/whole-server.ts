@@ -47,7 +47,7 @@ export async function wholeServer(): Promise<WholeServer> {
     clientAddress: clientAddressBehind([]),
   })
   registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
-  const datasets = { definitions: registry.definitions, organizationId: DEPLOYMENT.organizationId }
+  const datasets = { organizationId: DEPLOYMENT.organizationId }
   const { definitions } = registry
   const saved = { definitions, log: { consume: async () => {} }, projectGrant: () => undefined }
   registerQuery(app, {

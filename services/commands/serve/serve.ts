@@ -144,8 +144,9 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         isSole: config.warehouse.kind === 'chdb',
         secret: organization.secret,
       }
-      const datasets = { definitions: registry.definitions, organizationId: organization?.id ?? '' }
-      const saved = { definitions: registry.definitions, log, projectGrant: projectGrantOf(registry) }
+      const projectGrant = projectGrantOf(registry)
+      const datasets = { organizationId: organization?.id ?? '', work: { log, projectGrant } }
+      const saved = { definitions: registry.definitions, log, projectGrant }
       const works = registerQuery(app, {
         ...deps,
         saved,

@@ -88,15 +88,28 @@ function checkQuery(dataset: Dataset, nowMs: number): void {
 }
 
 /** What the same question is without the dataset: its query, for events whose index properties have these values. */
-export function queryFor({ query, indexBy }: Dataset, values: IndexValues): IntervalQuery {
+export function queryFor(dataset: Dataset, values: IndexValues): IntervalQuery {
+  return queryWith(
+    dataset,
+    dataset.indexBy.map((property_name, i) => ({ property_name, operator: 'eq', property_value: values[i] })),
+  )
+}
+
+/** The question for all index values at once: it groups by them, before all others. */
+export function indexedQuery(dataset: Dataset): IntervalQuery {
+  const query = queryWith(dataset, [])
+  const index = dataset.indexBy.map((name) => ({ kind: 'value', property: parseProperty(name, 'index_by') }) as const)
+  return { ...query, groupBy: [...index, ...query.groupBy] }
+}
+
+function queryWith({ query }: Dataset, more: readonly Fields[]): IntervalQuery {
   const name = required(query['analysis_type'], 'query.analysis_type')
   if (typeof name !== 'string' || !isAnalysis(name) || name === 'extraction' || name === 'funnel') {
     throw wrong('query.analysis_type must be an analysis with values by interval, not a funnel or an extraction')
   }
   const filters = query['filters'] ?? []
   if (!Array.isArray(filters)) throw new AppError('InvalidFilterError', 'query.filters must be an array.')
-  const index = indexBy.map((property_name, i) => ({ property_name, operator: 'eq', property_value: values[i] }))
-  const parsed = parseQuery(name, { ...query, filters: [...(filters as readonly unknown[]), ...index] })
+  const parsed = parseQuery(name, { ...query, filters: [...(filters as readonly unknown[]), ...more] })
   const { interval } = parsed
   if (interval === null) throw new AppError('MissingRequiredRequestFieldError', 'query.interval is required.')
   return { ...parsed, interval }
@@ -118,9 +131,21 @@ export function datasetOf({ value }: Definition): Dataset {
   return { displayName: display_name, indexBy: index_by, query }
 }
 
-/** A definition as callers get it. Values are read from the events themselves, so that a dataset is never behind. */
-export function datasetView(definition: Definition, organizationId: string, nowMs: number) {
+/** `BootstrappingFailed`: there is no result yet; `Warn`: there is, but the last refresh failed. */
+export type DatasetStatus = 'Created' | 'OK' | 'BootstrappingFailed' | 'Warn'
+
+/** How far a dataset has been computed. Where it has not been, it is answered from the events themselves. */
+export interface Freshness {
+  readonly status: DatasetStatus
+  readonly ranAtMs: number | null
+  /** What was loaded up to then is in the results. */
+  readonly freshAtMs: number
+}
+
+/** A definition as callers get it. */
+export function datasetView(definition: Definition, organizationId: string, freshness: Freshness, nowMs: number) {
   const { displayName, indexBy, query } = datasetOf(definition)
+  const { status, ranAtMs, freshAtMs } = freshness
   return {
     project_id: definition.projectId,
     organization_id: organizationId,
@@ -128,10 +153,10 @@ export function datasetView(definition: Definition, organizationId: string, nowM
     display_name: displayName,
     query: { project_id: definition.projectId, timezone: 'UTC', group_by: [], filters: [], ...viewOfQuery(query) },
     index_by: indexBy,
-    status: 'OK',
-    last_scheduled_date: null,
-    latest_subtimeframe_available: new Date(nowMs).toISOString(),
-    milliseconds_behind: 0,
+    status,
+    last_scheduled_date: ranAtMs === null ? null : new Date(ranAtMs).toISOString(),
+    latest_subtimeframe_available: new Date(freshAtMs).toISOString(),
+    milliseconds_behind: Math.max(0, nowMs - freshAtMs),
   }
 }
 

@@ -2,7 +2,8 @@ import { AppError } from '../../shared/errors.ts'
 import { bucketEdges } from '../language/interval.ts'
 import type { Fields } from '../language/parse.ts'
 import { parseTimeframe, resolveTimeframe } from '../language/timeframe.ts'
-import { type Dataset, type IndexValue, type IndexValues, type IntervalQuery, queryFor } from './definition.ts'
+import type { Asked } from './answer.ts'
+import { type Dataset, type IndexValue, type IndexValues, queryFor } from './definition.ts'
 
 const VALUE_CHARS_MAX = 2_048
 /** Each is a query of its own. */
@@ -53,7 +54,7 @@ function parseValue(value: unknown): IndexValue {
 }
 
 /** The dataset's query over a part of its timeframe. Throws InvalidTimeframeError unless that begins and ends where intervals do. */
-export function partOf(dataset: Dataset, values: IndexValues, fields: Fields, nowMs: number): IntervalQuery {
+export function partOf(dataset: Dataset, values: IndexValues, fields: Fields, nowMs: number): Asked['query'] {
   const query = queryFor(dataset, values)
   const whole = resolveTimeframe(query.timeframe, query.zone, nowMs)
   const { startMs, endMs } = resolveTimeframe(parseTimeframe(fields['timeframe']), query.zone, nowMs)

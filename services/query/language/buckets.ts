@@ -32,3 +32,9 @@ function evenBuckets(edges: readonly number[]): { readonly originMs: number; rea
     ? { originMs: second - widthMs, widthMs }
     : undefined
 }
+
+/** The way back: what `bucketSql` gives for the bucket at a place. */
+export function bucketValue(edges: readonly number[]): (place: number) => number {
+  if (evenBuckets(edges) !== undefined) return (place) => place
+  return (place) => edges[place] ?? -1
+}

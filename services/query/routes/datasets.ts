@@ -2,20 +2,28 @@ import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../shared/errors.ts'
 import { presentedKey } from '../../shared/http/presented-key.ts'
-import type { Definitions } from '../../shared/registry/definitions.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import { bodyFields, callerGone, parametersOf, type QueryContext } from '../context.ts'
 import * as access from '../datasets/access.ts'
-import { datasetOf, datasetValue, datasetView, type IndexValues, parseDataset } from '../datasets/definition.ts'
+import type { Datasets, DatasetWork } from '../datasets/datasets.ts'
+import {
+  datasetOf,
+  datasetValue,
+  datasetView,
+  type Freshness,
+  type IndexValues,
+  parseDataset,
+} from '../datasets/definition.ts'
 import { byProperty, indexParameter, parseBulkValues, parseIndexValues, partOf } from '../datasets/request.ts'
 import { DATASET_DOCS } from '../docs/datasets.ts'
 import { decodeParameters } from '../language/parameters.ts'
 import type { Fields } from '../language/parse.ts'
 
 export interface DatasetPlace {
-  readonly definitions: Pick<Definitions, 'get' | 'list' | 'put' | 'delete'>
   readonly organizationId: string
+  /** Left out: nothing is computed ahead. */
+  readonly work?: DatasetWork
 }
 
 interface DatasetParams {
@@ -26,10 +34,23 @@ interface DatasetParams {
 const PAGE = { default: 10, max: 100 }
 
 /** `/3.0/projects/:id/datasets`: definitions, and the values by index value. */
-export function registerDatasetRoutes(app: FastifyInstance, context: QueryContext, place: DatasetPlace): void {
-  const { definitions, organizationId } = place
+export function registerDatasetRoutes(
+  app: FastifyInstance,
+  context: QueryContext,
+  datasets: Datasets,
+  organizationId: string,
+): void {
+  const { definitions } = context
   const path = '/3.0/projects/:id/datasets'
-  const shown = (definition: Definition) => datasetView(definition, organizationId, context.now())
+  const allShown = async (some: readonly Definition[], signal: AbortSignal) => {
+    const freshness = await datasets.freshness(some, signal)
+    const live: Freshness = { status: 'OK', ranAtMs: null, freshAtMs: context.now() }
+    return some.map((definition, i) => datasetView(definition, organizationId, freshness[i] ?? live, context.now()))
+  }
+  const shown = async (definition: Definition, reply: FastifyReply) => {
+    const [view] = await allShown([definition], callerGone(reply))
+    return view
+  }
   const existing = (id: string, name: string): Definition => {
     const definition = definitions.get('dataset', id, name)
     if (definition === undefined) throw new AppError('ResourceNotFoundError', 'Resource not found: dataset.')
@@ -40,7 +61,7 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
     access.requireMaster(context.authenticator.authenticate(id, presentedKey(request)))
   }
 
-  app.get<{ Params: { id: string } }>(path, { config: { doc: DATASET_DOCS.list } }, async (request) => {
+  app.get<{ Params: { id: string } }>(path, { config: { doc: DATASET_DOCS.list } }, async (request, reply) => {
     const { id } = request.params
     const grant = context.authorize(request, id, 'datasets')
     access.requireOperation(grant, 'list')
@@ -54,25 +75,26 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
     const next = last && new URLSearchParams({ limit: String(limit), after_name: last.name }).toString()
     const base = `${request.protocol}://${request.host}/3.0/projects/${encodeURIComponent(id)}/datasets`
     return {
-      datasets: page.map(shown),
+      datasets: await allShown(page, callerGone(reply)),
       next_page_url: next === undefined ? null : `${base}?${next}`,
       count: all.length,
     }
   })
-  app.get<{ Params: DatasetParams }>(`${path}/:name`, { config: { doc: DATASET_DOCS.get } }, async (request) => {
+  app.get<{ Params: DatasetParams }>(`${path}/:name`, { config: { doc: DATASET_DOCS.get } }, async (request, reply) => {
     const { id, name } = request.params
     const grant = context.authorize(request, id, 'datasets')
     access.requireOperation(grant, 'read')
     access.requireVisible(grant, name)
-    return shown(existing(id, name))
+    return shown(existing(id, name), reply)
   })
   app.put<{ Params: DatasetParams }>(`${path}/:name`, { config: { doc: DATASET_DOCS.put } }, async (request, reply) => {
     const { id, name } = request.params
     asMaster(request, id)
     const value = datasetValue(parseDataset(bodyFields(request), context.now()))
     const known = definitions.get('dataset', id, name)
-    if (known === undefined) return reply.code(201).send(shown(await definitions.put('dataset', id, name, value)))
-    if (isDeepStrictEqual(known.value, value)) return shown(known)
+    if (known === undefined)
+      return reply.code(201).send(await shown(await definitions.put('dataset', id, name, value), reply))
+    if (isDeepStrictEqual(known.value, value)) return shown(known, reply)
     throw new AppError('InvalidRequestError', 'There is a dataset of this name: delete it to define it anew.')
   })
   app.delete<{ Params: DatasetParams }>(
@@ -81,7 +103,9 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
     async (request, reply) => {
       const { id, name } = request.params
       asMaster(request, id)
+      const known = definitions.get('dataset', id, name)
       await definitions.delete('dataset', id, name)
+      if (known !== undefined) await datasets.forget(known)
       return reply.code(204).send()
     },
   )
@@ -101,12 +125,12 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
     const given = fields()
     const asked = isBulk ? parseBulkValues(dataset, given['index_by']) : [parseIndexValues(dataset, given['index_by'])]
     for (const values of asked) access.requireIndexValues(grant, name, dataset, values)
-    const found = await resultsOf(context, definition, grant, asked, given, callerGone(reply))
+    const found = await resultsOf(context, datasets, definition, grant, asked, given, callerGone(reply))
     const index = asked.map((values) => byProperty(dataset, values))
     const answer = {
       result: isBulk ? found.map((result, i) => ({ index_by: index[i], result })) : found[0],
       metadata: {
-        dataset: shown(definition),
+        dataset: await shown(definition, reply),
         request: { index_by: isBulk ? index : index[0], timeframe: given['timeframe'] },
       },
     }
@@ -133,22 +157,18 @@ export function registerDatasetRoutes(app: FastifyInstance, context: QueryContex
 /** One turn for all: a bulk read must not crowd out others. */
 async function resultsOf(
   context: QueryContext,
+  datasets: Datasets,
   definition: Definition,
   grant: Grant,
-  asked: readonly IndexValues[],
+  values: readonly IndexValues[],
   fields: Fields,
   signal: AbortSignal,
 ): Promise<readonly unknown[]> {
   const nowMs = context.now()
-  const queries = asked.map((values) => partOf(datasetOf(definition), values, fields, nowMs))
+  const dataset = datasetOf(definition)
+  const asked = values.map((one) => ({ values: one, query: partOf(dataset, one, fields, nowMs) }))
   return context.inTurn('dataset', grant, signal, async () => {
-    const answer: unknown[] = []
-    let rowsRead = 0
-    for (const query of queries) {
-      const run = await context.runQuery(query, grant, signal)
-      answer.push(run.answer.result)
-      rowsRead += run.rowsRead
-    }
+    const { results: answer, rowsRead } = await datasets.answer(definition, asked, grant, signal)
     return { answer, rowsRead }
   })
 }

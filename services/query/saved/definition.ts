@@ -3,7 +3,7 @@ import type { Definition } from '../../shared/registry/model.ts'
 import type { Fields } from '../language/parse.ts'
 import type { SavedSettings } from '../settings.ts'
 import { parseQuestion } from './question.ts'
-import type { LastRun } from './runs.ts'
+import type { LastRun } from '../refresh/runs.ts'
 
 /** What stands in a definition's `value`. */
 export interface SavedQuery {

@@ -5,13 +5,13 @@ import type { Grant } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import type { QueryContext } from '../context.ts'
 import type { Fields } from '../language/parse.ts'
+import { createRefreshMeters } from '../refresh/meters.ts'
+import { createRefresher, type Refresher, type RefreshPlan } from '../refresh/refresher.ts'
+import { createRunStore, placeKey } from '../refresh/runs.ts'
+import { createResultVersion } from '../refresh/version.ts'
 import { runGrant } from './access.ts'
 import { parseSavedQuery, requireName, savedQueryOf, shownQuery, valueOf } from './definition.ts'
-import { createSavedMeters } from './meters.ts'
 import { parseQuestion, savedQuestion } from './question.ts'
-import { createRefresher, type Refresher } from './refresh.ts'
-import { createRunStore, placeKey } from './runs.ts'
-import { createResultVersion } from './version.ts'
 
 export interface SavedQueryPlace {
   readonly definitions: Definitions
@@ -48,6 +48,7 @@ export interface SavedQueries {
 }
 
 const KIND = 'saved-query'
+export const REFRESH_GROUP = 'tributary.cached-queries'
 
 export function createSavedQueries(
   context: QueryContext,
@@ -55,18 +56,37 @@ export function createSavedQueries(
 ): SavedQueries {
   const { now, logger, runQuery: run } = context
   const settings = context.settings.saved
-  const store = createRunStore(context.warehouse, settings.resultBytesMax)
+  const store = createRunStore(context.warehouse, 'cached_query_runs', settings.resultBytesMax)
   const versionOf = createResultVersion(definitions)
   let refresher: Refresher | undefined
-  const meters = createSavedMeters(context.metrics, () => refresher?.stalestMs() ?? 0)
+  const meters = createRefreshMeters(context.metrics, 'cached_query', () => refresher?.stalestMs() ?? 0)
+  const planOf = (definition: Definition): RefreshPlan | null => {
+    const { refreshRateS: rateS, query } = savedQueryOf(definition)
+    const question = savedQuestion(query)
+    if (rateS === 0 || question === null) return null
+    return {
+      rateS,
+      collections: question.collections,
+      async compute({ grant }, signal) {
+        const { result, executionMetadata: metadata } = await question.ask(run.toKeep, grant, signal)
+        return { text: JSON.stringify(result), metadataText: metadata === undefined ? '' : JSON.stringify(metadata) }
+      },
+    }
+  }
   refresher = createRefresher({
     log,
+    group: REFRESH_GROUP,
     definitions,
+    kind: KIND,
+    planOf,
     store,
-    run: run.toKeep,
     versionOf,
     projectGrant,
     settings,
+    // What was made under another definition, or before a deletion, is nobody's to keep.
+    tidy: async ({ projectId, name, version }, isFirst) => {
+      if (isFirst) await store.remove(projectId, name, version)
+    },
     meters,
     logger,
     now,

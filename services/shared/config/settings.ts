@@ -199,6 +199,14 @@ const query = {
   TRIBUTARY_CACHED_REFRESH_MAX_S: int(86_400, 1, 172_800, 'Its greatest.'),
   TRIBUTARY_CACHED_RESULT_BYTES: int(8_000_000, 1_024, 256 * MIB, 'Largest result that is kept, as JSON.'),
   TRIBUTARY_CACHED_REFRESHES: int(2, 1, 64, 'Cached queries that a process refreshes at once.'),
+  TRIBUTARY_DATASET_REFRESH_S: int(
+    3_600,
+    0,
+    86_400,
+    'How often datasets are computed ahead, in seconds; 0: never, they are read from the events.',
+  ),
+  TRIBUTARY_DATASET_REFRESHES: int(2, 1, 64, 'Datasets that a process refreshes at once.'),
+  TRIBUTARY_DATASET_VALUES: int(1_000_000, 1, 100_000_000, 'Most values that one refresh of a dataset may compute.'),
 }
 
 export interface SettingsGroup {

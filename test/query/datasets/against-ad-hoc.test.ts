@@ -1,51 +1,15 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { eventsBefore, queryArbitrary } from './generated.ts'
 import { definition, NOW, openDatasets, type Row } from './support.ts'
 
 const CASES = 60
-const DAY = 86_400_000
-const USERS = ['ann', 'bob', 'cy']
-const PLANS = ['a', 'b', null]
 let api: Awaited<ReturnType<typeof openDatasets>>
 
 beforeAll(async () => {
-  const events = Array.from({ length: 400 }, (_, i) => ({
-    user: USERS[i % 3],
-    plan: PLANS[(i >> 2) % 3],
-    price: i % 17,
-    atMs: NOW - Math.floor((i * 70 * DAY) / 400),
-  }))
-  api = await openDatasets(events)
+  api = await openDatasets(eventsBefore(NOW))
 })
 afterAll(async () => api.close())
-
-const queryArbitrary = fc.record({
-  analysis: fc.constantFrom(
-    { analysis_type: 'count' },
-    {
-      analysis_type: 'multi_analysis',
-      analyses: { n: { analysis_type: 'count' }, total: { analysis_type: 'sum', target_property: 'price' } },
-    },
-    ...['count_unique', 'sum', 'average', 'maximum', 'select_unique'].map((analysis_type) => ({
-      analysis_type,
-      target_property: 'price',
-    })),
-  ),
-  // Clocks go forward inside the timeframe in the last two.
-  timezone: fc.constantFrom('UTC', 'Asia/Kolkata', 'Europe/Berlin', 'America/New_York'),
-  spans: fc.constantFrom(
-    ['this_70_days', 'daily', 'this_10_days'],
-    ['this_70_days', 'daily', 'previous_30_days'],
-    ['this_3_months', 'monthly', 'this_2_months'],
-    ['previous_3_months', 'daily', 'previous_1_month'],
-    ['this_10_weeks', 'weekly', 'previous_4_weeks'],
-    ['this_7_days', 'hourly', 'this_2_days'],
-  ),
-  group: fc.constantFrom({}, { group_by: ['plan'] }),
-  filters: fc.constantFrom([], [{ property_name: 'price', operator: 'gt', property_value: 5 }]),
-  user: fc.constantFrom(...USERS, 'nobody'),
-  zeroFill: fc.boolean(),
-})
 
 test('a dataset answers what the same query with the index as a filter does', { timeout: 120_000 }, async () => {
   let n = 0

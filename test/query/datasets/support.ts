@@ -1,24 +1,35 @@
+import { randomUUID } from 'node:crypto'
 import { DEPLOYMENT } from '../../support/api.ts'
 import { openTestRegistry } from '../../support/open-registry.ts'
-import { grantOf, NO_OPTIONS, type Grant } from '../../../services/shared/registry/grant.ts'
+import { type DeletionsOf, grantOf, NO_OPTIONS, type Grant } from '../../../services/shared/registry/grant.ts'
+import { deletionOf } from '../../../services/shared/deletions/model.ts'
+import type { EventLog } from '../../../services/shared/log/port.ts'
 import type { KeyKind, KeyOptions } from '../../../services/shared/registry/model.ts'
-import { buildQueryApi } from '../api.ts'
-import { hexId, openTestWarehouse, store } from '../stored-events.ts'
+import { buildQueryApi, SETTINGS } from '../api.ts'
+import { hexId, openTestWarehouse, store, WIDE_LIMITS } from '../stored-events.ts'
 
 export const NOW = Date.UTC(2026, 2, 31, 12)
 
-export const keyGrant = (projectId: string, kind: KeyKind, options: Partial<KeyOptions> = {}): Grant =>
-  grantOf({
-    id: 'key',
-    projectId,
-    kind,
-    secret: 'F'.repeat(64),
-    name: 'key',
-    isActive: true,
-    permitted: ['datasets'],
-    options: { ...NO_OPTIONS, ...options },
-    createdAtMs: 0,
-  })
+export const keyGrant = (
+  projectId: string,
+  kind: KeyKind,
+  options: Partial<KeyOptions> = {},
+  deletionsOf: DeletionsOf = () => [],
+): Grant =>
+  grantOf(
+    {
+      id: 'key',
+      projectId,
+      kind,
+      secret: 'F'.repeat(64),
+      name: 'key',
+      isActive: true,
+      permitted: ['datasets'],
+      options: { ...NO_OPTIONS, ...options },
+      createdAtMs: 0,
+    },
+    deletionsOf,
+  )
 
 export type Method = 'GET' | 'PUT' | 'DELETE' | 'POST' | 'HEAD'
 
@@ -38,32 +49,52 @@ interface Body {
 export async function openDatasets(
   events: readonly (Readonly<Record<string, unknown>> & { readonly atMs: number })[],
   access: Readonly<Record<string, Partial<KeyOptions>>> = {},
+  ahead?: {
+    readonly log: Pick<EventLog, 'consume'>
+    readonly clock: { readonly ms: number }
+    readonly refreshS: number
+    readonly valuesMax?: number
+  },
 ) {
   const opened = await openTestWarehouse()
   const { registry } = await openTestRegistry()
   const project = await registry.createProject(DEPLOYMENT.organizationId, { name: 'p', users: [], preferences: {} })
-  await store(
-    opened.warehouse,
-    events.map(({ atMs, ...event }, i) => ({
-      project: project.id,
-      collection: 'purchases',
-      timestampMs: atMs,
-      createdAtMs: atMs,
-      id: hexId(i),
-      body: JSON.stringify(event),
-    })),
-  )
-  const keys: Record<string, Grant> = {
-    MASTER: keyGrant(project.id, 'master'),
-    READ: keyGrant(project.id, 'read'),
-    WRITE: keyGrant(project.id, 'write'),
-  }
-  for (const [name, options] of Object.entries(access)) keys[name] = keyGrant(project.id, 'access', options)
-  const { app } = buildQueryApi({
+  let count = 0
+  const put = async (some: typeof events): Promise<void> =>
+    store(
+      opened.warehouse,
+      some.map(({ atMs, ...event }) => ({
+        project: project.id,
+        collection: 'purchases',
+        timestampMs: atMs,
+        createdAtMs: atMs,
+        id: hexId(count),
+        offset: count++,
+        body: JSON.stringify(event),
+      })),
+    )
+  await put(events)
+  const deletionsOf: DeletionsOf = (collection) =>
+    registry.definitions
+      .list('deletion', project.id)
+      .flatMap((definition) => deletionOf(definition) ?? [])
+      .filter((deletion) => deletion.collection === collection)
+  const grant = (kind: KeyKind, options: Partial<KeyOptions> = {}): Grant =>
+    keyGrant(project.id, kind, options, deletionsOf)
+  const keys: Record<string, Grant> = { MASTER: grant('master'), READ: grant('read'), WRITE: grant('write') }
+  for (const [name, options] of Object.entries(access)) keys[name] = grant('access', options)
+  const { refreshS = 0, valuesMax = SETTINGS.datasets.valuesMax } = ahead ?? {}
+  const { app, works, metrics } = buildQueryApi({
     warehouse: opened.warehouse,
     keys,
     nowMs: NOW,
-    datasets: { definitions: registry.definitions, organizationId: DEPLOYMENT.organizationId },
+    ...(ahead !== undefined && { now: () => ahead.clock.ms }),
+    settings: { ...SETTINGS, datasets: { ...SETTINGS.datasets, refreshS, valuesMax } },
+    definitions: registry.definitions,
+    datasets: {
+      organizationId: DEPLOYMENT.organizationId,
+      ...(ahead !== undefined && { work: { log: ahead.log, projectGrant: () => keys['MASTER'] } }),
+    },
   })
   const call = async (method: Method, path: string, key: string, body?: unknown) => {
     const answer = await app.inject({
@@ -75,12 +106,32 @@ export async function openDatasets(
     if (answer.body === '') return { status: answer.statusCode, body: { next_page_url: null, result: [] } }
     return { status: answer.statusCode, body: answer.json<Body>() }
   }
+  const stop = new AbortController()
+  let running: Promise<unknown> = Promise.resolve()
   const close = async (): Promise<void> => {
+    stop.abort()
+    await running
     await app.close()
     await registry.close()
     await opened.close()
   }
-  return { call, close, project }
+  return {
+    call,
+    close,
+    project,
+    store: put,
+    metric: async (name: string) => metrics.getSingleMetricAsString(name),
+    /** Rows of a table of the warehouse. */
+    count: async (table: string): Promise<number> => {
+      const query = { sql: `SELECT count() FROM ${table}`, params: {}, limits: WIDE_LIMITS }
+      const { rows } = await opened.warehouse.read({ ...query, queryId: randomUUID(), signal: stop.signal })
+      return Number(rows[0]?.[0])
+    },
+    /** Begins to compute ahead. */
+    work: () => {
+      running = Promise.all(works.map(async ({ run }) => run(stop.signal)))
+    },
+  }
 }
 
 export const definition = (query: Readonly<Record<string, unknown>> = {}, indexBy: unknown = 'user') => ({

@@ -5,43 +5,45 @@ import type { Grant } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import { runShares, type Share, shareOf } from '../../shared/work/shares.ts'
-import type { RunQuery } from '../run-query.ts'
-import type { SavedSettings } from '../settings.ts'
-import { savedQueryOf } from './definition.ts'
-import type { RunOutcome, SavedMeters } from './meters.ts'
-import { type Question, savedQuestion } from './question.ts'
+import type { RefreshMeters, RunOutcome } from './meters.ts'
 import { progressKey, type RunRecord, type RunStore } from './runs.ts'
 import { dueSlot, NO_PROGRESS, type Progress } from './schedule.ts'
 import type { ResultVersion } from './version.ts'
 
-export const REFRESH_GROUP = 'tributary.cached-queries'
-
 export interface RefreshDeps {
   readonly log: Pick<EventLog, 'consume'>
+  /** Of the processes that share out the work. */
+  readonly group: string
   readonly definitions: Definitions
+  /** Of the definitions that are kept fresh. */
+  readonly kind: Definition['kind']
+  /** What is to be done for one; null: nothing, or this version of the program does not understand it. Asked once for each. */
+  readonly planOf: (definition: Definition) => RefreshPlan | null
   readonly store: RunStore
-  readonly run: RunQuery
   readonly versionOf: ResultVersion
-  /** Under which a project's queries are refreshed: it sees all of its rows. Undefined: there is no such project any more. */
+  /** Under which a project's results are made: it sees all of its rows. Undefined: there is no such project any more. */
   readonly projectGrant: (projectId: string) => Grant | undefined
-  readonly settings: SavedSettings
-  readonly meters: Pick<SavedMeters, 'ran'>
+  /** How many are made at once in this process, and how large one may be. */
+  readonly settings: { readonly refreshesMax: number; readonly resultBytesMax: number }
+  /** After a run was stored. `isFirst`: of its version. What fails here is told in the log, and no more. */
+  readonly tidy: (run: RunRecord, isFirst: boolean) => Promise<void>
+  readonly meters: Pick<RefreshMeters, 'ran'>
   readonly logger: Logger
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
 
-/** What is to be done for a definition; read once. */
-interface Plan {
-  readonly place: string
-  readonly share: number
+export interface RefreshPlan {
   readonly rateS: number
-  /** Null: this version of the program does not understand it. */
-  readonly question: Question | null
+  /** Those that the result is made of. */
+  readonly collections: readonly string[]
+  readonly compute: (task: RefreshTask, signal: AbortSignal) => Promise<RunResult>
 }
 
+export type RunResult = NonNullable<RunRecord['result']>
+
 /** One run. */
-interface Task {
+export interface RefreshTask {
   readonly definition: Definition
   readonly version: string
   /** The slot that `ranAtMs` lies in. */
@@ -49,7 +51,12 @@ interface Task {
   /** When the run began, in milliseconds since 1970. */
   readonly ranAtMs: number
   readonly grant: Grant
-  readonly question: Question
+}
+
+interface Placed {
+  readonly place: string
+  readonly share: number
+  readonly plan: RefreshPlan
 }
 
 export interface Refresher {
@@ -61,26 +68,27 @@ export interface Refresher {
 const MESSAGE_CHARS_MAX = 1_000
 
 /**
- * Keeps the results of cached queries fresh. Each query belongs to a share, each share to one process at a time; whoever
- * gets a share reads from the warehouse how far its queries are, and goes on from there. A run is stored only while the
- * share is still this process's, under a name made of the query, its version and the slot: a process that stalled between
+ * Keeps results of definitions fresh. Each definition belongs to a share, each share to one process at a time; whoever gets
+ * a share reads from the warehouse how far its definitions are, and goes on from there. A run is stored only while the
+ * share is still this process's, under a name made of the definition, its version and the slot: a process that stalled between
  * the two stores what is dropped as told before.
  */
 export function createRefresher(deps: RefreshDeps): Refresher {
   const { definitions, store, versionOf, meters, logger, now } = deps
-  const plans = new WeakMap<Definition, Plan>()
+  const plans = new WeakMap<Definition, Placed | { readonly plan: null }>()
   const gate = createGate(deps.settings.refreshesMax)
   /** Of the shares held now, by `progressKey`. A share's signal is the same as long as it is held. */
   const held = new Map<AbortSignal, Map<string, Progress>>()
 
-  const planOf = (definition: Definition): Plan => {
-    const known = plans.get(definition)
-    if (known !== undefined) return known
-    const saved = savedQueryOf(definition)
-    const place = `${definition.projectId}/${definition.name}`
-    const plan = { place, share: shareOf(place), rateS: saved.refreshRateS, question: savedQuestion(saved.query) }
-    plans.set(definition, plan)
-    return plan
+  const placedOf = (definition: Definition): Placed | undefined => {
+    let placed = plans.get(definition)
+    if (placed === undefined) {
+      const place = `${definition.projectId}/${definition.name}`
+      const plan = deps.planOf(definition)
+      placed = plan === null ? { plan } : { place, share: shareOf(place), plan }
+      plans.set(definition, placed)
+    }
+    return placed.plan === null ? undefined : placed
   }
 
   const progressOf = async (share: Share): Promise<Map<string, Progress>> => {
@@ -95,24 +103,24 @@ export function createRefresher(deps: RefreshDeps): Refresher {
   const pass = async (share: Share): Promise<void> => {
     const progress = await progressOf(share)
     const seen = new Set<string>()
-    for (const definition of definitions.all('saved-query')) {
+    for (const definition of definitions.all(deps.kind)) {
       if (share.signal.aborted) return
-      const plan = planOf(definition)
-      if (plan.share !== share.index || plan.rateS === 0 || plan.question === null) continue
-      const version = versionOf(definition, plan.question.collections)
+      const placed = placedOf(definition)
+      if (placed === undefined || placed.share !== share.index) continue
+      const { place, plan } = placed
+      const version = versionOf(definition, plan.collections)
       const key = progressKey({ ...definition, version })
       seen.add(key)
       const before = progress.get(key) ?? NO_PROGRESS
       const grant = deps.projectGrant(definition.projectId)
-      if (grant === undefined || dueSlot(plan.place, plan.rateS, before, now()) === undefined) continue
-      const { question } = plan
+      if (grant === undefined || dueSlot(place, plan.rateS, before, now()) === undefined) continue
       await gate(async () => {
         if (share.signal.aborted) return
         // The slot is that of the moment the run begins: the wait for a turn may have outlasted the one it was due in.
         const ranAtMs = now()
-        const slot = dueSlot(plan.place, plan.rateS, before, ranAtMs)
+        const slot = dueSlot(place, plan.rateS, before, ranAtMs)
         if (slot === undefined) return
-        const after = await refresh(share, { definition, version, slot, ranAtMs, grant, question }, before)
+        const after = await refresh(share, plan, { definition, version, slot, ranAtMs, grant }, before)
         if (after !== undefined) progress.set(key, after)
       })
     }
@@ -125,33 +133,39 @@ export function createRefresher(deps: RefreshDeps): Refresher {
       await pass(share)
     } catch (error) {
       if (isRetryable(error)) throw error
-      if (!share.signal.aborted) logger.error({ share: share.index, err: error }, 'a share of cached queries failed')
+      if (!share.signal.aborted)
+        logger.error({ share: share.index, err: error }, 'a share of results to be kept fresh failed')
     }
   }
 
-  const refresh = async (share: Share, task: Task, before: Progress): Promise<Progress | undefined> => {
-    const { definition, version, slot, ranAtMs, question } = task
+  const refresh = async (
+    share: Share,
+    plan: RefreshPlan,
+    task: RefreshTask,
+    before: Progress,
+  ): Promise<Progress | undefined> => {
+    const { definition, version, slot, ranAtMs } = task
     const { projectId, name } = definition
     const startedMs = performance.now()
     const ended = (outcome: RunOutcome): void => {
       meters.ran(outcome, (performance.now() - startedMs) / 1_000)
       const level = outcome === 'stored' ? 'debug' : 'info'
-      logger[level]({ project: projectId, query: name, slot, outcome }, 'cached query run')
+      logger[level]({ project: projectId, kind: deps.kind, name, slot, outcome }, 'refreshed')
     }
     let result: RunRecord['result'] = null
     let message = ''
     try {
-      result = await computed(task, share.signal)
+      result = bounded(await plan.compute(task, share.signal))
     } catch (error) {
       if (share.signal.aborted) {
         ended('lost')
         return undefined
       }
       message = messageOf(error)
-      logger.warn({ project: projectId, query: name, err: error }, 'a cached query could not be refreshed')
+      logger.warn({ project: projectId, kind: deps.kind, name, err: error }, 'a result could not be refreshed')
     }
-    const current = definitions.get('saved-query', projectId, name)
-    if (current !== definition || versionOf(current, question.collections) !== version) {
+    const current = definitions.get(deps.kind, projectId, name)
+    if (current !== definition || versionOf(current, plan.collections) !== version) {
       ended('superseded')
       return undefined
     }
@@ -166,44 +180,33 @@ export function createRefresher(deps: RefreshDeps): Refresher {
       const isLost = share.signal.aborted || hasCode(error, 'LOG_FENCED')
       ended(isLost ? 'lost' : 'unstored')
       if (isLost) return undefined
-      logger.warn({ project: projectId, query: name, err: error }, 'what became of a cached query could not be stored')
+      logger.warn({ project: projectId, kind: deps.kind, name, err: error }, 'what became of a run could not be stored')
       return failed
     }
-    if (before.slot === null && attempt === 1) await removeOthers(definition, version)
     ended(result === null ? 'failed' : 'stored')
+    await tidied(run, before.slot === null && attempt === 1)
     if (result === null) return failed
     return { ...NO_PROGRESS, slot, freshAtMs: ranAtMs }
   }
 
-  /** What was made under another definition, or before a deletion, is nobody's to keep. */
-  const removeOthers = async ({ projectId, name }: Definition, version: string): Promise<void> => {
+  const tidied = async (run: RunRecord, isFirst: boolean): Promise<void> => {
     try {
-      await store.remove(projectId, name, version)
+      await deps.tidy(run, isFirst)
     } catch (error) {
-      logger.warn({ project: projectId, query: name, err: error }, 'older results stay until they expire')
+      const { projectId, name } = run
+      logger.warn({ project: projectId, kind: deps.kind, name, err: error }, 'older results stay until they expire')
     }
   }
 
-  const computed = async (
-    { grant, question }: { grant: Grant; question: Question },
-    signal: AbortSignal,
-  ): Promise<NonNullable<RunRecord['result']>> => {
-    const answer = await question.ask(deps.run, grant, signal)
-    const text = JSON.stringify(answer.result)
-    const bytes = Buffer.byteLength(text)
+  const bounded = (result: RunResult): RunResult => {
+    const bytes = Buffer.byteLength(result.text)
     const { resultBytesMax } = deps.settings
-    if (bytes > resultBytesMax) {
-      throw new AppError(
-        'QueryTooLargeError',
-        `The result has ${bytes} bytes; up to ${resultBytesMax} are kept for a cached query.`,
-      )
-    }
-    const metadata = answer.executionMetadata
-    return { text, metadataText: metadata === undefined ? '' : JSON.stringify(metadata) }
+    if (bytes <= resultBytesMax) return result
+    throw new AppError('QueryTooLargeError', `The result has ${bytes} bytes; up to ${resultBytesMax} are kept.`)
   }
 
   return {
-    run: async (signal) => runShares({ log: deps.log, group: REFRESH_GROUP, work: carefulPass, signal }),
+    run: async (signal) => runShares({ log: deps.log, group: deps.group, work: carefulPass, signal }),
     stalestMs() {
       let oldestMs = 0
       for (const progress of held.values()) {

@@ -3,7 +3,7 @@ import type { ReadLimits, Warehouse } from '../../shared/warehouse/port.ts'
 import { RowBinaryWriter } from '../../shared/warehouse/row-binary.ts'
 import { NO_PROGRESS, type Progress } from './schedule.ts'
 
-/** The table `cached_query_runs`: what became of each run, in the warehouse, so that results outlive processes. */
+/** What became of each run, in a table of the warehouse, so that results outlive processes. */
 
 /** Which question it was. */
 export interface RunPlace {
@@ -27,6 +27,8 @@ export interface RunRecord extends RunPlace {
 
 export interface LastRun {
   readonly isGood: boolean
+  /** When the newest result was made; null: there is none. */
+  readonly freshAtMs: number | null
   readonly message: string
   readonly ranAtMs: number
   readonly durationMs: number
@@ -52,7 +54,8 @@ export interface RunStore {
   remove(projectId: string, name: string, exceptVersion?: string): Promise<void>
 }
 
-const TABLE = 'cached_query_runs'
+export type RunTable = 'cached_query_runs' | 'dataset_runs'
+
 const COLUMNS = [
   'project',
   'name',
@@ -74,7 +77,7 @@ const INSERT_MS = 30_000
 export const placeKey = (name: string, version: string): string => `${name}/${version}`
 export const progressKey = ({ projectId, name, version }: RunPlace): string => `${projectId}/${name}/${version}`
 
-export function createRunStore(warehouse: Warehouse, resultBytesMax: number): RunStore {
+export function createRunStore(warehouse: Warehouse, table: RunTable, resultBytesMax: number): RunStore {
   const limits: ReadLimits = {
     executionS: 30,
     rowsToRead: 100_000_000,
@@ -102,7 +105,7 @@ export function createRunStore(warehouse: Warehouse, resultBytesMax: number): Ru
       // Results of a slot have one name, so that a second one is dropped; a failure is followed by another attempt.
       const effect = result === null ? `failed-${run.attempt}` : GOOD
       await warehouse.insert({
-        table: TABLE,
+        table,
         columns: COLUMNS,
         rowBinary: writer.finish(),
         rowCount: 1,
@@ -113,7 +116,7 @@ export function createRunStore(warehouse: Warehouse, resultBytesMax: number): Ru
     },
     async result({ projectId, name, version }, signal) {
       const [row] = await read(
-        `SELECT result, execution_metadata, toUnixTimestamp64Milli(ran_at) FROM ${TABLE}
+        `SELECT result, execution_metadata, toUnixTimestamp64Milli(ran_at) FROM ${table}
 WHERE project = {project:String} AND name = {name:String} AND version = {version:String} AND status = '${GOOD}'
 ORDER BY slot DESC, ran_at DESC LIMIT 1`,
         { project: projectId, name, version },
@@ -124,16 +127,18 @@ ORDER BY slot DESC, ran_at DESC LIMIT 1`,
     async lastRuns(projectId, name, signal) {
       const rows = await read(
         `SELECT name, version, argMax(tuple(status, message, duration_ms), ran_at) AS last,
-  last.1, last.2, last.3, toUnixTimestamp64Milli(max(ran_at))
-FROM ${TABLE} WHERE project = {project:String}${name === null ? '' : ' AND name = {name:String}'} GROUP BY name, version`,
+  last.1, last.2, last.3, toUnixTimestamp64Milli(max(ran_at)), countIf(status = '${GOOD}') > 0,
+  toUnixTimestamp64Milli(maxIf(ran_at, status = '${GOOD}'))
+FROM ${table} WHERE project = {project:String}${name === null ? '' : ' AND name = {name:String}'} GROUP BY name, version`,
         name === null ? { project: projectId } : { project: projectId, name },
         signal,
       )
       return new Map(
-        rows.map(([of, version, _last, status, message, durationMs, ranAtMs]) => [
+        rows.map(([of, version, _last, status, message, durationMs, ranAtMs, hasGood, goodAtMs]) => [
           placeKey(String(of), String(version)),
           {
             isGood: status === GOOD,
+            freshAtMs: Number(hasGood) > 0 ? Number(goodAtMs) : null,
             message: String(message),
             durationMs: Number(durationMs),
             ranAtMs: Number(ranAtMs),
@@ -146,7 +151,7 @@ FROM ${TABLE} WHERE project = {project:String}${name === null ? '' : ' AND name 
         `SELECT project, name, version, countIf(status = '${GOOD}') > 0, maxIf(slot, status = '${GOOD}') AS good,
   argMaxIf(tuple(slot, attempt), ran_at, status != '${GOOD}') AS failed, failed.1, failed.2,
   toUnixTimestamp64Milli(maxIf(ran_at, status != '${GOOD}')), toUnixTimestamp64Milli(maxIf(ran_at, status = '${GOOD}'))
-FROM ${TABLE} WHERE share = {share:UInt32} GROUP BY project, name, version`,
+FROM ${table} WHERE share = {share:UInt32} GROUP BY project, name, version`,
         { share },
         signal,
       )
@@ -167,7 +172,7 @@ FROM ${TABLE} WHERE share = {share:UInt32} GROUP BY project, name, version`,
     async remove(projectId, name, exceptVersion) {
       const others = exceptVersion === undefined ? '' : ' AND version != {version:String}'
       await warehouse.command(
-        `DELETE FROM ${TABLE} WHERE project = {project:String} AND name = {name:String}${others}`,
+        `DELETE FROM ${table} WHERE project = {project:String} AND name = {name:String}${others}`,
         { project: projectId, name, ...(exceptVersion === undefined ? {} : { version: exceptVersion }) },
       )
     },

@@ -6,35 +6,43 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
  */
 export type RunOutcome = 'stored' | 'failed' | 'superseded' | 'lost' | 'unstored'
 
-export interface SavedMeters {
+export interface RefreshMeters {
   ran(outcome: RunOutcome, seconds: number): void
-  /** Of a cached query's result: from where it was answered. */
+  /** From where a result was answered. */
   answered(from: 'stored' | 'computed'): void
 }
 
+export type Refreshed = 'cached_query' | 'dataset'
+
+const WORDS: Readonly<Record<Refreshed, { readonly one: string; readonly many: string }>> = {
+  cached_query: { one: 'a cached query', many: 'cached queries' },
+  dataset: { one: 'a dataset', many: 'datasets' },
+}
+
 /** `stalestMs`: the age of the oldest result among those that this process keeps fresh. */
-export function createSavedMeters(metrics: Registry, stalestMs: () => number): SavedMeters {
+export function createRefreshMeters(metrics: Registry, of: Refreshed, stalestMs: () => number): RefreshMeters {
+  const { one, many } = WORDS[of]
   const runs = new Counter({
-    name: 'cached_query_runs_total',
-    help: 'Runs of cached queries by how they ended.',
+    name: `${of}_runs_total`,
+    help: `Runs of ${many} by how they ended.`,
     labelNames: ['outcome'],
     registers: [metrics],
   })
   const seconds = new Histogram({
-    name: 'cached_query_run_seconds',
-    help: 'Time that a run of a cached query took.',
+    name: `${of}_run_seconds`,
+    help: `Time that a run of ${one} took.`,
     buckets: [0.01, 0.05, 0.25, 1, 5, 30, 120, 600],
     registers: [metrics],
   })
   const answers = new Counter({
-    name: 'cached_query_answers_total',
-    help: 'Answers of cached queries: stored ones, and those that were computed for their caller.',
+    name: `${of}_answers_total`,
+    help: `Answers of ${many}: stored ones, and those that were computed for their caller.`,
     labelNames: ['from'],
     registers: [metrics],
   })
   // A gauge belongs to the registry it names; nobody else needs it.
   void new Gauge({
-    name: 'cached_query_stalest_seconds',
+    name: `${of}_stalest_seconds`,
     help: 'Age of the oldest result among those this process keeps fresh.',
     registers: [metrics],
     collect() {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { dueSlot, NO_PROGRESS, retryAfterMs, slotAt } from '../../../services/query/saved/schedule.ts'
+import { dueSlot, NO_PROGRESS, retryAfterMs, slotAt } from '../../../services/query/refresh/schedule.ts'
 
 const HOUR_S = 3_600
 const NOW = Date.UTC(2026, 0, 10, 12)
