@@ -42,17 +42,20 @@ export function authenticatorOf(autofill: Readonly<Record<string, unknown>> = {}
   const key = (kind: KeyKind, secret: string, permitted: Permission[] = [], options: KeyOptions = NO_OPTIONS) =>
     [
       secret,
-      grantOf({
-        id: secret.slice(0, 4),
-        projectId: PROJECT,
-        kind,
-        secret,
-        name: kind,
-        isActive: true,
-        permitted,
-        options,
-        createdAtMs: 0,
-      }),
+      grantOf(
+        {
+          id: secret.slice(0, 4),
+          projectId: PROJECT,
+          kind,
+          secret,
+          name: kind,
+          isActive: true,
+          permitted,
+          options,
+          createdAtMs: 0,
+        },
+        () => [],
+      ),
     ] as const
   const grants = new Map([
     key('master', KEYS.master),

@@ -54,11 +54,8 @@ const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permiss
   write: new Set(PREDEFINED_PERMISSIONS.write),
 }
 
-/**
- * The grant of a key that has been checked to be the one presented, and active. Without `deletionsOf` it is a test's:
- * services take grants from the registry.
- */
-export function grantOf(key: ProjectKey, deletionsOf: DeletionsOf = () => []): Grant {
+/** The grant of a key that has been checked to be the one presented, and active. Services take grants from the registry. */
+export function grantOf(key: ProjectKey, deletionsOf: DeletionsOf): Grant {
   const options = key.kind === 'access' ? key.options : NO_OPTIONS
   let rowFilters: readonly Filter[] | undefined
   return {

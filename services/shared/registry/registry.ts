@@ -115,6 +115,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const scoped = new ScopedKeys({
     lookup: seal.lookup,
     keysOf: (projectId) => state.keys(projectId),
+    deletionsOf: (projectId) => state.deletionsOf(projectId),
     keysMax: limits.lookupsMax,
   })
   const metrics = registryMetrics(options.metrics, state)

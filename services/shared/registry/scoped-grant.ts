@@ -1,5 +1,5 @@
 import type { Filter } from '../filters/filter.ts'
-import { type Grant, grantOf, NO_OPTIONS } from './grant.ts'
+import { type DeletionsOf, type Grant, grantOf, NO_OPTIONS } from './grant.ts'
 import type { KeyOptions, Permission } from './model.ts'
 import type { Scope } from './scoped-key.ts'
 
@@ -11,7 +11,7 @@ const KEY_ID = 'scoped'
  * over all rows are not for it. Events that it writes get the values of its `eq` filters, and may not contradict them;
  * a key with any other filter may not write, because nothing would keep its events within what it stands for.
  */
-export function scopedGrant(projectId: string, scope: Scope): Grant {
+export function scopedGrant(projectId: string, scope: Scope, deletionsOf: DeletionsOf): Grant {
   const permitted: Permission[] = []
   if (scope.reads) permitted.push('queries', 'saved_queries', 'schema')
   if (scope.reads && scope.filters.length === 0) permitted.push('cached_queries', 'datasets')
@@ -24,17 +24,16 @@ export function scopedGrant(projectId: string, scope: Scope): Grant {
     saved_queries: { filters },
     writes: scope.parsed.length === 0 ? null : { autofill: autofill ?? null, mayNotContradict: true },
   }
-  return grantOf({
+  const key = {
     id: KEY_ID,
     projectId,
     kind: 'access',
     secret: '',
     name: KEY_ID,
     isActive: true,
-    permitted,
-    options,
     createdAtMs: 0,
-  })
+  } as const
+  return grantOf({ ...key, permitted, options }, deletionsOf)
 }
 
 type Values = Record<string, unknown>

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Grant } from './grant.ts'
+import type { DeletionsOf, Grant } from './grant.ts'
 import type { StoredKey } from './records.ts'
 import { scopedGrant } from './scoped-grant.ts'
 import { mayBeScoped, readScopedKey } from './scoped-key.ts'
@@ -10,6 +10,7 @@ const MASTER_KEYS_MAX = 2
 export interface ScopedKeyDeps {
   readonly lookup: (text: string) => string
   readonly keysOf: (projectId: string) => readonly StoredKey[]
+  readonly deletionsOf: (projectId: string) => DeletionsOf
   readonly keysMax: number
 }
 
@@ -39,7 +40,7 @@ export class ScopedKeys {
     for (const master of masters) {
       const scope = readScopedKey(presented, master.secret)
       if (scope === undefined) continue
-      const grant = scopedGrant(projectId, scope)
+      const grant = scopedGrant(projectId, scope, this.#deps.deletionsOf(projectId))
       this.#known.set(hash, { master, grant })
       return grant
     }

@@ -1,5 +1,5 @@
 import { DeletionIndex } from '../deletions/deletion-index.ts'
-import { grantOf, type Grant } from './grant.ts'
+import { type DeletionsOf, grantOf, type Grant } from './grant.ts'
 import { DefinitionTable } from './definition-table.ts'
 import type { Project } from './model.ts'
 import type { Change, StoredKey } from './records.ts'
@@ -91,8 +91,13 @@ export class RegistryState {
     return this.#byLookup.get(lookup)
   }
 
+  /** What grants of the project leave out, as it stands when they are asked. */
+  deletionsOf(projectId: string): DeletionsOf {
+    return (collection) => this.deletions.of(projectId, collection)
+  }
+
   #addKey(key: StoredKey): void {
-    const held = { key, grant: grantOf(key, (collection) => this.deletions.of(key.projectId, collection)) }
+    const held = { key, grant: grantOf(key, this.deletionsOf(key.projectId)) }
     const siblings = this.#keysOfProject.get(key.projectId)
     if (siblings === undefined) this.#keysOfProject.set(key.projectId, new Map([[key.id, held]]))
     else siblings.set(key.id, held)

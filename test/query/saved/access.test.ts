@@ -8,17 +8,20 @@ const TED = [{ property_name: 'user', operator: 'eq', property_value: 'ted' }]
 const BOB = [{ property_name: 'user', operator: 'eq', property_value: 'bob' }]
 
 function key(kind: KeyKind, permitted: readonly Permission[] = [], options: Partial<KeyOptions> = {}): Grant {
-  return grantOf({
-    id: 'k',
-    projectId: 'p',
-    kind,
-    secret: 'F'.repeat(64),
-    name: 'k',
-    isActive: true,
-    permitted,
-    options: { ...NO_OPTIONS, ...options },
-    createdAtMs: 0,
-  })
+  return grantOf(
+    {
+      id: 'k',
+      projectId: 'p',
+      kind,
+      secret: 'F'.repeat(64),
+      name: 'k',
+      isActive: true,
+      permitted,
+      options: { ...NO_OPTIONS, ...options },
+      createdAtMs: 0,
+    },
+    () => [],
+  )
 }
 const access = (permitted: readonly Permission[], options: Partial<KeyOptions> = {}) =>
   key('access', permitted, options)

@@ -30,17 +30,20 @@ export async function openSavedQueries(more: Partial<typeof SETTINGS.saved> = {}
     permitted: readonly Permission[] = [],
     options: Partial<KeyOptions> = {},
   ) => {
-    keys[name] = grantOf({
-      id: name,
-      projectId,
-      kind,
-      secret: 'F'.repeat(64),
-      name,
-      isActive: true,
-      permitted,
-      options: { ...NO_OPTIONS, ...options },
-      createdAtMs: 0,
-    })
+    keys[name] = grantOf(
+      {
+        id: name,
+        projectId,
+        kind,
+        secret: 'F'.repeat(64),
+        name,
+        isActive: true,
+        permitted,
+        options: { ...NO_OPTIONS, ...options },
+        createdAtMs: 0,
+      },
+      () => [],
+    )
   }
   for (const kind of ['master', 'read', 'write'] as const) addKey(kind.toUpperCase(), kind)
   const saved = { definitions: registry.definitions, log, projectGrant: () => keys['MASTER'] }

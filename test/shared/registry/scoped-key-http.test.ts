@@ -35,7 +35,12 @@ beforeAll(async () => {
       body: JSON.stringify({ customer: { id } }),
     })),
   )
-  query = buildQueryApi({ warehouse: warehouse.warehouse, authenticator: registry, nowMs: NOW })
+  query = buildQueryApi({
+    warehouse: warehouse.warehouse,
+    authenticator: registry,
+    definitions: registry.definitions,
+    nowMs: NOW,
+  })
 })
 afterAll(async () => {
   await ingest.close()
@@ -87,4 +92,14 @@ test('events written with a scoped key have the values of its filters, and may n
   expect(customers.filter(({ name }) => name === 'Ada')).toHaveLength(1)
   const read = make({ allowed_operations: ['read'], filters: [FILTER] })
   expect(await record(read, {})).toEqual([403, 'KeyNotAuthorizedError'])
+})
+
+test('what was asked to be deleted is not seen under a scoped key either', async () => {
+  const key = make({ allowed_operations: ['read'], filters: [] })
+  expect(await count(key)).toMatchObject([200, { result: 3 }])
+  const url = `/3.0/projects/${projectId}/events/orders?filters=${encodeURIComponent(JSON.stringify([FILTER]))}`
+  const master = registry.predefinedKeys(projectId).master?.secret ?? ''
+  const deleted = await query.app.inject({ method: 'DELETE', url, headers: { authorization: master } })
+  expect(deleted.statusCode).toBeLessThan(300)
+  expect(await count(key)).toMatchObject([200, { result: 1 }])
 })

@@ -70,7 +70,7 @@ test('what is not quite a scoped key is none', () => {
 const granted = (scope: unknown) => {
   const read = readScopedKey(scopedKey(MASTER, scope), MASTER)
   if (read === undefined) throw new Error('not read')
-  const { permitted, options } = scopedGrant('p', read)
+  const { permitted, options } = scopedGrant('p', read, () => [])
   return { permitted: [...permitted].toSorted(), options }
 }
 
