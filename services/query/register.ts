@@ -8,6 +8,7 @@ import { registerExtractionRoutes } from './routes/extractions.ts'
 import { registerSavedQueryRoutes } from './routes/saved-queries.ts'
 import { registerSchemaRoutes } from './routes/schema.ts'
 import { registerSqlRoute } from './routes/sql.ts'
+import { registerTailRoute, type TailPlace } from './routes/tail.ts'
 import { createSavedQueries, type SavedQueryPlace } from './saved/saved-queries.ts'
 
 export interface QueryServiceDeps extends QueryDeps {
@@ -15,6 +16,8 @@ export interface QueryServiceDeps extends QueryDeps {
   readonly saved?: SavedQueryPlace
   /** Left out: no datasets. */
   readonly datasets?: DatasetPlace
+  /** Left out: no live tails. */
+  readonly tail?: TailPlace
 }
 
 /** What the service does besides answering. */
@@ -33,6 +36,7 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
   registerSchemaRoutes(app, context)
   registerSqlRoute(app, context)
   registerDeletionRoutes(app, context)
+  if (deps.tail !== undefined) registerTailRoute(app, context, deps.tail)
   const { results } = context
   const works: QueryWork[] = []
   if (deps.saved !== undefined) {

@@ -9,6 +9,8 @@ import type { ReadLimits } from './warehouse/port.ts'
 const HOUR_MS = 3_600_000
 /** A caller that takes nothing of an answer for so long is cut off. */
 const STALL_MS = 30_000
+/** Of each second, what live tails together may take of the process. */
+const TAIL_WORK_MS_PER_S = 200
 const DEFAULT_DATABASE = 'tributary'
 
 export interface KafkaSettings {
@@ -89,6 +91,7 @@ export interface Config {
     readonly deletedMax: number
     readonly extraction: ExtractionConfig
     readonly saved: SavedConfig
+    readonly tail: TailConfig
   }
 }
 
@@ -99,6 +102,16 @@ interface SavedConfig {
   readonly refreshMaxS: number
   readonly resultBytesMax: number
   readonly refreshesMax: number
+}
+
+/** See `services/query/tail/settings.ts`. */
+interface TailConfig {
+  readonly tailsMax: number
+  readonly perProjectMax: number
+  readonly perKeyMax: number
+  readonly eventsPerSecondMax: number
+  readonly queueBytesMax: number
+  readonly workMsPerSecond: number
 }
 
 /** See `services/query/settings.ts`. */
@@ -173,6 +186,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
         refreshMaxS: e.TRIBUTARY_CACHED_REFRESH_MAX_S,
         resultBytesMax: e.TRIBUTARY_CACHED_RESULT_BYTES,
         refreshesMax: e.TRIBUTARY_CACHED_REFRESHES,
+      },
+      tail: {
+        tailsMax: e.TRIBUTARY_TAILS,
+        perProjectMax: e.TRIBUTARY_TAILS_PER_PROJECT,
+        perKeyMax: e.TRIBUTARY_TAILS_PER_KEY,
+        eventsPerSecondMax: e.TRIBUTARY_TAIL_EVENTS_PER_S,
+        queueBytesMax: e.TRIBUTARY_TAIL_QUEUE_BYTES,
+        workMsPerSecond: TAIL_WORK_MS_PER_S,
       },
     },
   }

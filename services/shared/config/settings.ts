@@ -198,6 +198,11 @@ const query = {
   TRIBUTARY_CACHED_REFRESH_MIN_S: int(14_400, 1, 172_800, 'Least refresh rate of a cached query, in seconds.'),
   TRIBUTARY_CACHED_REFRESH_MAX_S: int(86_400, 1, 172_800, 'Its greatest.'),
   TRIBUTARY_CACHED_RESULT_BYTES: int(8_000_000, 1_024, 256 * MIB, 'Largest result that is kept, as JSON.'),
+  TRIBUTARY_TAILS: int(64, 1, 10_000, 'Live tails open at once in a process.'),
+  TRIBUTARY_TAILS_PER_PROJECT: int(16, 1, 10_000, 'Those of one project.'),
+  TRIBUTARY_TAILS_PER_KEY: int(8, 1, 10_000, 'Those under one key.'),
+  TRIBUTARY_TAIL_EVENTS_PER_S: int(1_000, 1, 100_000, 'Most events a second on one live tail.'),
+  TRIBUTARY_TAIL_QUEUE_BYTES: int(MIB, 1_024, 256 * MIB, 'Bytes that may wait for a slow reader of a live tail.'),
   TRIBUTARY_CACHED_REFRESHES: int(2, 1, 64, 'Cached queries that a process refreshes at once.'),
 }
 
