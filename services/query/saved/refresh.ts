@@ -40,6 +40,18 @@ interface Plan {
   readonly question: Question | null
 }
 
+/** One run. */
+interface Task {
+  readonly definition: Definition
+  readonly version: string
+  /** The slot that `ranAtMs` lies in. */
+  readonly slot: number
+  /** When the run began, in milliseconds since 1970. */
+  readonly ranAtMs: number
+  readonly grant: Grant
+  readonly question: Question
+}
+
 export interface Refresher {
   /** Refreshes what is due, of the shares that come to this process, until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
@@ -91,13 +103,16 @@ export function createRefresher(deps: RefreshDeps): Refresher {
       const key = progressKey({ ...definition, version })
       seen.add(key)
       const before = progress.get(key) ?? NO_PROGRESS
-      const slot = dueSlot(plan.place, plan.rateS, before, now())
-      const grant = slot === undefined ? undefined : deps.projectGrant(definition.projectId)
-      if (slot === undefined || grant === undefined) continue
+      const grant = deps.projectGrant(definition.projectId)
+      if (grant === undefined || dueSlot(plan.place, plan.rateS, before, now()) === undefined) continue
       const { question } = plan
       await gate(async () => {
         if (share.signal.aborted) return
-        const after = await refresh(share, { definition, version, slot, grant, question }, before)
+        // The slot is that of the moment the run begins: the wait for a turn may have outlasted the one it was due in.
+        const ranAtMs = now()
+        const slot = dueSlot(plan.place, plan.rateS, before, ranAtMs)
+        if (slot === undefined) return
+        const after = await refresh(share, { definition, version, slot, ranAtMs, grant, question }, before)
         if (after !== undefined) progress.set(key, after)
       })
     }
@@ -114,14 +129,10 @@ export function createRefresher(deps: RefreshDeps): Refresher {
     }
   }
 
-  const refresh = async (
-    share: Share,
-    task: { definition: Definition; version: string; slot: number; grant: Grant; question: Question },
-    before: Progress,
-  ): Promise<Progress | undefined> => {
-    const { definition, version, slot, question } = task
+  const refresh = async (share: Share, task: Task, before: Progress): Promise<Progress | undefined> => {
+    const { definition, version, slot, ranAtMs, question } = task
     const { projectId, name } = definition
-    const [ranAtMs, startedMs] = [now(), performance.now()]
+    const startedMs = performance.now()
     const ended = (outcome: RunOutcome): void => {
       meters.ran(outcome, (performance.now() - startedMs) / 1_000)
       const level = outcome === 'stored' ? 'debug' : 'info'

@@ -12,6 +12,11 @@ import { type Position, sqlError } from './tokens.ts'
 /** The kinds of value that a property was seen with, by its path. */
 export type PropertyTypes = ReadonlyMap<string, readonly PropertyType[]>
 
+/**
+ * Of rows, and more than there can be. A condition outside a limit cannot be moved inside it; without one, the warehouse may
+ * try a caller's condition on rows before those of the key's, and one that fails there tells that such a row exists.
+ */
+const BARRIER = '9223372036854775807'
 const EVER = { startMs: Number.MIN_SAFE_INTEGER, endMs: Number.MAX_SAFE_INTEGER }
 const KEEN_COLUMNS = ['keen.timestamp', 'keen.created_at', 'keen.id'] as const
 
@@ -66,13 +71,11 @@ export function collectionSource(
       ...KEEN_COLUMNS.map((name) => ({ name, ...valueOf(parseProperty(name, name)) })),
       { name: 'event', ...body() },
     ],
-    sql: () =>
-      eventsSource(
-        grant,
-        { collection: place.collection, timeframe: EVER },
-        [...moments.values(), ...columns.selected()],
-        binder,
-      ),
+    sql: () => {
+      const columnSql = [...moments.values(), ...columns.selected()]
+      const rows = eventsSource(grant, { collection: place.collection, timeframe: EVER }, columnSql, binder)
+      return `(SELECT * FROM ${rows} LIMIT ${BARRIER})`
+    },
   }
 }
 
