@@ -9,6 +9,7 @@ import { registerExtractionRoutes } from './routes/extractions.ts'
 import { registerSavedQueryRoutes } from './routes/saved-queries.ts'
 import { registerSchemaRoutes } from './routes/schema.ts'
 import { registerSqlRoutes } from './routes/sql.ts'
+import { registerTailRoute, type TailPlace } from './routes/tail.ts'
 import { createSavedQueries, type SavedQueryPlace } from './saved/saved-queries.ts'
 
 export interface QueryServiceDeps extends QueryDeps {
@@ -16,6 +17,8 @@ export interface QueryServiceDeps extends QueryDeps {
   readonly saved?: SavedQueryPlace
   /** Left out: no datasets. */
   readonly datasets?: DatasetPlace
+  /** Left out: no live tails. */
+  readonly tail?: TailPlace
 }
 
 /** What the service does besides answering. */
@@ -40,6 +43,7 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
   registerSchemaRoutes(app, context)
   registerSqlRoutes(app, context)
   registerDeletionRoutes(app, context)
+  if (deps.tail !== undefined) registerTailRoute(app, context, deps.tail)
   const { results } = context
   if (deps.saved !== undefined) {
     const saved = createSavedQueries(context, deps.saved)

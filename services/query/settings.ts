@@ -1,6 +1,7 @@
 import type { KeyKind } from '../shared/registry/model.ts'
 import type { CatalogueSettings } from './catalogue.ts'
 import type { ReadLimits } from '../shared/warehouse/port.ts'
+import { DEFAULT_TAIL_SETTINGS, type TailSettings } from './tail/settings.ts'
 
 export interface ExtractionSettings {
   /** Of an answer: events that it may go through, and that it may hold. */
@@ -58,6 +59,7 @@ export interface QuerySettings {
   readonly deletedMax: number
   readonly saved: SavedSettings
   readonly datasets: DatasetSettings
+  readonly tail: TailSettings
 }
 
 const READ_LIMITS: ReadLimits = {
@@ -94,6 +96,7 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
     filesBytesMax: 20_000_000_000,
     keptMs: 30 * 86_400_000,
   },
+  tail: DEFAULT_TAIL_SETTINGS,
   saved: {
     queriesMax: 1_000,
     refreshMinS: 14_400,

@@ -9,6 +9,8 @@ import type { ReadLimits } from './warehouse/port.ts'
 const HOUR_MS = 3_600_000
 /** A caller that takes nothing of an answer for so long is cut off. */
 const STALL_MS = 30_000
+/** Of each second, what live tails together may take of the process. */
+const TAIL_WORK_MS_PER_S = 200
 const DEFAULT_DATABASE = 'tributary'
 
 export interface KafkaSettings {
@@ -90,6 +92,7 @@ export interface Config {
     readonly extraction: ExtractionConfig
     readonly saved: SavedConfig
     readonly datasets: DatasetConfig
+    readonly tail: TailConfig
   }
 }
 
@@ -106,6 +109,16 @@ interface SavedConfig {
   readonly refreshMaxS: number
   readonly resultBytesMax: number
   readonly refreshesMax: number
+}
+
+/** See `services/query/tail/settings.ts`. */
+interface TailConfig {
+  readonly tailsMax: number
+  readonly perProjectMax: number
+  readonly perKeyMax: number
+  readonly eventsPerSecondMax: number
+  readonly queueBytesMax: number
+  readonly workMsPerSecond: number
 }
 
 /** See `services/query/settings.ts`. */
@@ -185,6 +198,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
         refreshS: e.TRIBUTARY_DATASET_REFRESH_S,
         refreshesMax: e.TRIBUTARY_DATASET_REFRESHES,
         valuesMax: e.TRIBUTARY_DATASET_VALUES,
+      },
+      tail: {
+        tailsMax: e.TRIBUTARY_TAILS,
+        perProjectMax: e.TRIBUTARY_TAILS_PER_PROJECT,
+        perKeyMax: e.TRIBUTARY_TAILS_PER_KEY,
+        eventsPerSecondMax: e.TRIBUTARY_TAIL_EVENTS_PER_S,
+        queueBytesMax: e.TRIBUTARY_TAIL_QUEUE_BYTES,
+        workMsPerSecond: TAIL_WORK_MS_PER_S,
       },
     },
   }

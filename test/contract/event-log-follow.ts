@@ -98,4 +98,52 @@ export function followTests({ fixture }: Setting): void {
     await expect(following.done).rejects.toBe(broken)
     expect(calls).toBe(1)
   })
+
+  test('following from the end gives what is appended once it has caught up, by any handle, and nothing of before', async () => {
+    const { log, openSecond } = fixture()
+    const spec = freshTopic({ partitions: 2 })
+    await log.ensureTopics([spec])
+    await log.append(spec.name, [message('old'), message('old too', 1), message('old as well', 1)])
+    const second = await openSecond()
+    const stop = new AbortController()
+    const seen: LogRecord[] = []
+    const following = log.follow(spec.name, (record) => void seen.push(record), stop.signal, 'end')
+    try {
+      await following.caughtUp
+      await log.append(spec.name, [message('a'), message('b', 1)])
+      await second.append(spec.name, [message('c', 1), message('d', 1)])
+      await eventually(() => expect(seen).toHaveLength(4))
+      const of = (partition: number) => texts(seen.filter((record) => record.partition === partition))
+      expect([of(0), of(1)]).toEqual([['a'], ['b', 'c', 'd']])
+      // Offsets are the topic's own, so that one names a record however it was read.
+      expect(seen.filter(({ partition }) => partition === 1).map(({ offset }) => offset)).toEqual(
+        (await readAll(log, spec.name))
+          .filter(({ partition }) => partition === 1)
+          .slice(2)
+          .map(({ offset }) => offset),
+      )
+    } finally {
+      stop.abort()
+      await following.done
+      await second.close()
+    }
+  })
+
+  test('what is appended while a topic is followed from its end comes whole, in order, once', async () => {
+    const { log } = fixture()
+    const spec = freshTopic()
+    await log.ensureTopics([spec])
+    await log.append(spec.name, [message('before')])
+    const stop = new AbortController()
+    const seen: LogRecord[] = []
+    const following = log.follow(spec.name, (record) => void seen.push(record), stop.signal, 'end')
+    await following.caughtUp
+    const sent = Array.from({ length: 200 }, (_, i) => String(i))
+    await Promise.all(sent.map((text) => log.append(spec.name, [message(text)])))
+    await eventually(() => expect(seen).toHaveLength(200))
+    stop.abort()
+    await following.done
+    const stored = texts(await readAll(log, spec.name))
+    expect(texts(seen)).toEqual(stored.slice(1))
+  })
 }

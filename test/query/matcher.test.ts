@@ -22,6 +22,27 @@ const LARGE = [
   '{"n":9.007199254740992e15}',
 ]
 
+/** Places all over the earth, and around Berlin, where the circles of the tests have their edges. */
+const place = fc.oneof(
+  fc.tuple(fc.double({ min: -180, max: 180, noNaN: true }), fc.double({ min: -90, max: 90, noNaN: true })),
+  fc.tuple(fc.double({ min: 10, max: 16, noNaN: true }), fc.double({ min: 50, max: 55, noNaN: true })),
+  fc.tuple(fc.integer({ min: -180, max: 180 }), fc.integer({ min: -90, max: 90 })),
+)
+
+const TEXTS = [
+  'q\ny',
+  'xay',
+  'x\ny',
+  'Straße',
+  'STRASSE',
+  '१२',
+  'a_b-c',
+  'word word',
+  '\u{10ffff}',
+  '\ue000',
+  '\u{1d11e}',
+]
+
 let opened: Awaited<ReturnType<typeof openTestWarehouse>>
 let events: { readonly id: string; readonly timestampMs: number; readonly createdAtMs: number; readonly body: string }[]
 
@@ -31,7 +52,13 @@ beforeAll(async () => {
     numRuns: 300,
     seed: SEED,
   })
-  const bodies = [...drawn.map(({ body }) => JSON.stringify(body)), ...LARGE]
+  const places = fc.sample(place, { numRuns: 150, seed: SEED })
+  const bodies = [
+    ...drawn.map(({ body }) => JSON.stringify(body)),
+    ...LARGE,
+    ...places.map((coordinates) => JSON.stringify({ keen: { location: { coordinates } } })),
+    ...TEXTS.map((s) => JSON.stringify({ s })),
+  ]
   events = bodies.map((body, i) => {
     const timestampMs = drawn[i]?.timestampMs ?? START_MS
     return { id: hexId(i), timestampMs, createdAtMs: timestampMs + 1_500, body }
@@ -78,7 +105,37 @@ test(
   60_000 + CASES * 200,
 )
 
+test(
+  'a circle on the earth has the same events inside in the warehouse and on their way there',
+  async () => {
+    let some = 0
+    const circle = fc.record({
+      coordinates: place,
+      max_distance_miles: fc.oneof(fc.integer({ min: 0, max: 12_500 }), fc.double({ min: 0, max: 300, noNaN: true })),
+    })
+    await fc.assert(
+      fc.asyncProperty(circle, async (property_value) => {
+        const filters = [{ property_name: 'keen.location.coordinates', operator: 'within', property_value }]
+        const found = byFunction(filters)
+        if (found.length > 0) some++
+        expect(found).toEqual(await bySql(filters))
+      }),
+      { numRuns: Math.ceil(CASES / 4), seed: SEED },
+    )
+    expect(some).toBeGreaterThan(CASES / 16)
+  },
+  60_000 + CASES * 200,
+)
+
 test.each([
+  { property_name: 's', operator: 'regex', property_value: '(?i)strasse' },
+  { property_name: 's', operator: 'regex', property_value: '\\d' },
+  { property_name: 's', operator: 'regex', property_value: '\\pN' },
+  { property_name: 's', operator: 'regex', property_value: '\\bword$' },
+  { property_name: 's', operator: 'regex', property_value: '^.$' },
+  { property_name: 's', operator: 'regex', property_value: '[[:alpha:]]_(?P<n>[^x])' },
+  { property_name: 's', operator: 'regex', property_value: '\\Qa_b\\E' },
+  { property_name: 's', operator: 'gt', property_value: '\u{1d11e}' },
   { property_name: 'n', operator: 'eq', property_value: 9_007_199_254_740_991 },
   { property_name: 'n', operator: 'gt', property_value: 9_007_199_254_740_991 },
   { property_name: 'n', operator: 'gt', property_value: 9_007_199_254_740_992 },

@@ -57,6 +57,7 @@ export async function wholeServer(): Promise<WholeServer> {
     settings: DEFAULT_QUERY_SETTINGS,
     saved,
     datasets,
+    tail: { log },
   })
   return {
     app,

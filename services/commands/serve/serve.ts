@@ -151,6 +151,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
         ...deps,
         saved,
         datasets,
+        tail: { log },
         ...(extractions === undefined ? {} : { extractions }),
       })
       for (const { name, run } of works) startInBackground(life, name, run)

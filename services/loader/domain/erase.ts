@@ -1,5 +1,5 @@
 import type { Deletion } from '../../shared/deletions/model.ts'
-import type { LoggedEvent } from '../../shared/events/event.ts'
+import { idText, type LoggedEvent } from '../../shared/events/event.ts'
 import { compileMatcher, type MatchedEvent, type Matcher, parseForMatching } from '../../shared/filters/evaluate.ts'
 import { withoutProperty } from './without-property.ts'
 
@@ -62,9 +62,7 @@ const isIn = (event: LoggedEvent, timeframe: Deletion['timeframe']): boolean =>
 
 function parsed(event: LoggedEvent): MatchedEvent {
   const { timestampMs, createdAtMs, properties } = event
-  const hex = event.id.toString('hex')
-  const id = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
-  return { timestampMs, createdAtMs, id, properties: parsedJson(properties) }
+  return { timestampMs, createdAtMs, id: idText(event.id), properties: parsedJson(properties) }
 }
 
 function parsedJson(text: Buffer): unknown {

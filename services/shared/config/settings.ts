@@ -207,6 +207,11 @@ const query = {
   ),
   TRIBUTARY_DATASET_REFRESHES: int(2, 1, 64, 'Datasets that a process refreshes at once.'),
   TRIBUTARY_DATASET_VALUES: int(1_000_000, 1, 100_000_000, 'Most values that one refresh of a dataset may compute.'),
+  TRIBUTARY_TAILS: int(64, 1, 10_000, 'Live tails open at once in a process.'),
+  TRIBUTARY_TAILS_PER_PROJECT: int(16, 1, 10_000, 'Those of one project.'),
+  TRIBUTARY_TAILS_PER_KEY: int(8, 1, 10_000, 'Those under one key.'),
+  TRIBUTARY_TAIL_EVENTS_PER_S: int(1_000, 1, 100_000, 'Most events a second on one live tail.'),
+  TRIBUTARY_TAIL_QUEUE_BYTES: int(MIB, 1_024, 256 * MIB, 'Bytes that may wait for a slow reader of a live tail.'),
 }
 
 export interface SettingsGroup {

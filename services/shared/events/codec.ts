@@ -155,6 +155,20 @@ export const decodeEvent: (bytes: Buffer) => LoggedEvent = createEventDecoder(
   () => (olderReaders ??= eventReaders(eventSchemas())),
 )
 
+/**
+ * Whose event it is, read from the front of a message of the current schema and no further; undefined for any other
+ * bytes, about which `decodeEvent` knows more.
+ */
+export function eventAddress(bytes: Buffer): Pick<LoggedEvent, 'project' | 'collection'> | undefined {
+  if (!hasCurrentHeader(bytes)) return undefined
+  const datum = new DatumReader(bytes, HEADER_BYTES)
+  try {
+    return { project: datum.text(), collection: datum.text() }
+  } catch {
+    return undefined
+  }
+}
+
 const REASONS: readonly unknown[] = ['not_avro', 'unknown_schema', 'malformed'] satisfies UnreadableReason[]
 const isReason = (value: unknown): value is UnreadableReason => REASONS.includes(value)
 

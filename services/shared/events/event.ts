@@ -14,3 +14,9 @@ export interface LoggedEvent {
 
 /** A later event with the repeat key of an earlier, stored one is dropped when it was received within this time of it. */
 export const REPEAT_WINDOW_MS = 31 * 86_400_000
+
+/** An event's id as it is shown: a UUID's 32 hex digits with dashes. */
+export function idText(id: Buffer): string {
+  const hex = id.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

@@ -1,4 +1,6 @@
 import { RE2JS } from 're2js'
+import { AppError } from '../errors.ts'
+import { warehouseDistance } from './distance.ts'
 import type { Filter, Ordering, Property, Scalar } from './filter.ts'
 
 /** What a filter looks at: an event that is not in the warehouse, or not yet. */
@@ -18,7 +20,8 @@ type Value = unknown
 
 /**
  * Filters as a function over one event, with the truth that the SQL made of them has over its row: the loader, the live
- * tail and exports ask it before, or without, the warehouse. A property test holds the two together.
+ * tail and exports ask it before, or without, the warehouse. A property test holds the two together. Throws
+ * InvalidFilterError for a pattern that is not RE2's.
  */
 export function compileMatcher(filters: readonly Filter[]): Matcher {
   const conditions = filters.map(compile)
@@ -61,7 +64,7 @@ function compile(filter: Filter): Condition {
     }
     case 'matches': {
       // As ClickHouse asks: anywhere in the text, and a dot is any character.
-      const pattern = RE2JS.compile(filter.pattern, RE2JS.DOTALL)
+      const pattern = compilePattern(filter.pattern)
       return (event) => {
         const value = valueOf(event, filter.property)
         return typeof value === 'string' && pattern.matcher(value).find()
@@ -82,6 +85,14 @@ function compile(filter: Filter): Condition {
     }
     default:
       return filter satisfies never
+  }
+}
+
+function compilePattern(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern, RE2JS.DOTALL)
+  } catch (error) {
+    throw new AppError('InvalidFilterError', 'A filter’s regex is not a valid RE2 pattern.', { cause: error })
   }
 }
 
@@ -142,8 +153,6 @@ function holds(order: number, ordering: Ordering): boolean {
 /** By their bytes in UTF-8, as the warehouse does it; UTF-16 sorts what lies beyond its first plane elsewhere. */
 const compareText = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
-/** The sphere that ClickHouse's greatCircleDistance is on. */
-const EARTH_RADIUS_M = 6_371_008.771_415_06
 const METRES_PER_MILE = 1_609.344
 
 function isWithin(
@@ -151,13 +160,10 @@ function isWithin(
   circle: { readonly longitude: number; readonly latitude: number; readonly radiusMiles: number },
 ): boolean {
   if (!Array.isArray(value) || value.length !== 2) return false
-  const [longitude, latitude] = value as readonly Value[]
+  const [longitude, latitude] = (value as readonly Value[]).map((degrees) =>
+    typeof degrees === 'bigint' ? Number(degrees) : degrees,
+  )
   if (typeof longitude !== 'number' || typeof latitude !== 'number') return false
-  const radians = (degrees: number): number => (degrees * Math.PI) / 180
-  const haversine =
-    Math.sin(radians(latitude - circle.latitude) / 2) ** 2 +
-    Math.cos(radians(latitude)) *
-      Math.cos(radians(circle.latitude)) *
-      Math.sin(radians(longitude - circle.longitude) / 2) ** 2
-  return 2 * EARTH_RADIUS_M * Math.asin(Math.sqrt(haversine)) <= circle.radiusMiles * METRES_PER_MILE
+  const metres = warehouseDistance(longitude, latitude, circle.longitude, circle.latitude)
+  return metres <= circle.radiusMiles * METRES_PER_MILE
 }

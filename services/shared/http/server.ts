@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { gzip } from 'node:zlib'
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from '../telemetry/logger.ts'
@@ -218,17 +219,27 @@ const IDLE_CHECK_MS = 50
 
 /**
  * `close` ends connections that are idle at that moment; one whose request was in progress would be kept alive after its
- * answer, and the close would wait for its client to leave.
+ * answer, and the close would wait for its client to leave. Nor does it count as idle what has never sent a byte, as browsers
+ * and pools of connections have them in store.
  */
 function endConnectionsOnClose(app: FastifyInstance): void {
   let isClosing = false
+  const connections = new Set<Socket>()
+  app.server.on('connection', (socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
+  const endIdle = (): void => {
+    app.server.closeIdleConnections()
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
+  }
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (isClosing) reply.header('connection', 'close')
     done(null, payload)
   })
   app.addHook('preClose', (done) => {
     isClosing = true
-    const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS)
+    const timer = setInterval(endIdle, IDLE_CHECK_MS)
     app.server.once('close', () => clearInterval(timer))
     done()
   })

@@ -96,6 +96,9 @@ export interface ConsumeOptions {
   readonly bufferBytesMax?: number
 }
 
+/** Where following begins; the start unless said otherwise. */
+export type FollowFrom = 'start' | 'end'
+
 export interface EventLog {
   readonly kind: 'lmdb' | 'kafka'
 
@@ -119,15 +122,17 @@ export interface EventLog {
   append(topic: string, messages: readonly LogMessage[]): Promise<ReadonlyMap<number, bigint>>
 
   /**
-   * Hands every record of every partition to `apply`, from the start of the topic on and for ever, without a consumer
-   * group; order holds within a partition. `caughtUp` resolves once everything that was in the topic at the call has
-   * been applied. `done` settles when `signal` aborts, or rejects when following broke off for good.
+   * Hands every record of every partition to `apply`, from the start of the topic on, or only what is appended from now
+   * on (`from: 'end'`), and for ever, without a consumer group; order holds within a partition. `caughtUp` resolves once
+   * everything that was in the topic at the call has been applied, or passed over: what is appended after it reaches
+   * `apply`. `done` settles when `signal` aborts, or rejects when following broke off for good.
    * A record appended by any process reaches `apply` within half a second.
    */
   follow(
     topic: string,
     apply: (record: LogRecord) => void,
     signal: AbortSignal,
+    from?: FollowFrom,
   ): { readonly caughtUp: Promise<void>; readonly done: Promise<void> }
 
   /**

@@ -17,7 +17,7 @@ export function prefixedLog(log: EventLog, prefix: string): EventLog {
     describe: async (topic) => plain(await log.describe(named(topic))),
     ends: (topic) => log.ends(named(topic)),
     append: (topic, messages) => log.append(named(topic), messages),
-    follow: (topic, apply, signal) => log.follow(named(topic), apply, signal),
+    follow: (topic, apply, signal, from) => log.follow(named(topic), apply, signal, from),
     consume: (options, handler) =>
       log.consume({ ...options, topic: named(options.topic), group: named(options.group) }, handler),
     committed: (topic, group) => log.committed(named(topic), named(group)),

@@ -1,4 +1,5 @@
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
 import { gzipSync, deflateSync } from 'node:zlib'
 import { expect, onTestFinished, test } from 'vitest'
 import type { FastifyInstance } from 'fastify'
@@ -279,4 +280,16 @@ test('discovery, health, readiness and metrics answer without a key', async () =
     { status: 'not ready', problems: [{ part: 'log', code: 'LOG_UNAVAILABLE' }] },
   ])
   expect((await app.inject('/metrics')).body).toContain('process_cpu_seconds_total')
+})
+
+test('a connection that has sent nothing does not hold up the close', async () => {
+  const { app } = build()
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  const since = performance.now()
+  await app.close()
+  expect(performance.now() - since).toBeLessThan(5_000)
+  socket.destroy()
 })

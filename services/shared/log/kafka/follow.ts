@@ -1,5 +1,5 @@
 import { AppError } from '../../errors.ts'
-import type { EventLog, LogRecord } from '../port.ts'
+import type { EventLog, FollowFrom, LogRecord } from '../port.ts'
 import { KafkaConnection } from './connection.ts'
 import { FetchLoop, type Cursor } from './fetch-loop.ts'
 import type { KafkaSettings } from './settings.ts'
@@ -13,10 +13,11 @@ export function follow(
   topic: string,
   apply: (record: LogRecord) => void,
   signal: AbortSignal,
+  from: FollowFrom = 'start',
 ): ReturnType<EventLog['follow']> {
   const caughtUp = Promise.withResolvers<void>()
   caughtUp.promise.catch(() => {}) // whoever awaits it sees it
-  const done = run(settings, { topic, apply, signal, onCaughtUp: caughtUp.resolve })
+  const done = run(settings, { topic, apply, signal, from, onCaughtUp: caughtUp.resolve })
   done.then(
     () => caughtUp.reject(new AppError('LOG_UNAVAILABLE', 'following was stopped', { details: { topic } })),
     caughtUp.reject,
@@ -28,10 +29,11 @@ interface Following {
   readonly topic: string
   readonly apply: (record: LogRecord) => void
   readonly signal: AbortSignal
+  readonly from: FollowFrom
   readonly onCaughtUp: () => void
 }
 
-async function run(settings: KafkaSettings, { topic, apply, signal, onCaughtUp }: Following): Promise<void> {
+async function run(settings: KafkaSettings, { topic, apply, signal, from, onCaughtUp }: Following): Promise<void> {
   if (signal.aborted) return
   const connection = new KafkaConnection(settings, 'follow')
   const stop = new AbortController()
@@ -40,13 +42,17 @@ async function run(settings: KafkaSettings, { topic, apply, signal, onCaughtUp }
   let failure: { readonly error: unknown } | undefined
   try {
     const { epoch } = await describeTopic(connection, topic)
-    const ends = await topicEnds(connection, topic)
-    const behind = new Map(ends.filter(({ start, end }) => end > start).map(({ partition, end }) => [partition, end]))
+    const parts = (await topicEnds(connection, topic)).map(({ partition, start, end }) => ({
+      partition,
+      first: from === 'end' ? end : start,
+      end,
+    }))
+    const behind = new Map(parts.filter(({ first, end }) => end > first).map(({ partition, end }) => [partition, end]))
     if (behind.size === 0) onCaughtUp()
-    const cursors = ends.map(
-      ({ partition, start }): Cursor => ({
+    const cursors = parts.map(
+      ({ partition, first }): Cursor => ({
         partition,
-        position: start,
+        position: first,
         room: () => ROOM_BYTES,
         get eager() {
           return behind.size > 0

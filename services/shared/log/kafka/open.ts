@@ -59,8 +59,8 @@ export async function openKafkaLog(settings: KafkaLogSettings): Promise<KafkaLog
     },
     ends: (topic) => topicEnds(connection, topic),
     append: (topic, messages) => queue.append(topic, messages),
-    follow(topic, apply, signal) {
-      const following = follow(all, topic, apply, AbortSignal.any([signal, closing.signal]))
+    follow(topic, apply, signal, from) {
+      const following = follow(all, topic, apply, AbortSignal.any([signal, closing.signal]), from)
       whileOpen(following.done).catch(() => {})
       return following
     },

@@ -1,5 +1,5 @@
 import { AppError } from '../../errors.ts'
-import type { EventLog, LogRecord } from '../port.ts'
+import type { EventLog, FollowFrom, LogRecord } from '../port.ts'
 import { PartitionReader } from './reader.ts'
 import { endsOf, waitFor, type Store } from './store.ts'
 import { topicRow } from './topics.ts'
@@ -13,10 +13,11 @@ export function follow(
   topic: string,
   apply: (record: LogRecord) => void,
   signal: AbortSignal,
+  from: FollowFrom = 'start',
 ): ReturnType<EventLog['follow']> {
   const caughtUp = Promise.withResolvers<void>()
   caughtUp.promise.catch(() => {}) // a caller may wait for `done` alone
-  const done = run(store, topic, apply, signal, caughtUp.resolve)
+  const done = run(store, { topic, apply, signal, from, onCaughtUp: caughtUp.resolve })
   done.then(
     () => caughtUp.reject(new AppError('SHUTTING_DOWN', 'following was stopped')),
     (error: unknown) => caughtUp.reject(error),
@@ -24,20 +25,23 @@ export function follow(
   return { caughtUp: caughtUp.promise, done }
 }
 
-async function run(
-  store: Store,
-  topic: string,
-  apply: (record: LogRecord) => void,
-  signal: AbortSignal,
-  onCaughtUp: () => void,
-): Promise<void> {
+interface Following {
+  readonly topic: string
+  readonly apply: (record: LogRecord) => void
+  readonly signal: AbortSignal
+  readonly from: FollowFrom
+  readonly onCaughtUp: () => void
+}
+
+async function run(store: Store, { topic, apply, signal, from, onCaughtUp }: Following): Promise<void> {
   store.refresh()
   const { epoch, partitions } = topicRow(store, topic)
   const budget = { bytesMax: partitions * BATCH.maxBytes, bytes: 0 }
-  const followed = Array.from({ length: partitions }, (_, partition) => ({
-    reader: new PartitionReader(store, { epoch, partition, position: 0 }, budget),
-    goal: endsOf(store, epoch, partition).end,
-  }))
+  const followed = Array.from({ length: partitions }, (_, partition) => {
+    const { end } = endsOf(store, epoch, partition)
+    const position = from === 'end' ? end : 0
+    return { reader: new PartitionReader(store, { epoch, partition, position }, budget), goal: end }
+  })
   const hasMore = (): boolean => followed.some(({ reader }) => reader.hasMore)
   while (!signal.aborted) {
     for (const { reader } of followed) {

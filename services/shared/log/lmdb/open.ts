@@ -93,8 +93,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       assertOpen()
       return queue.append(topic, messages)
     },
-    follow(topic, apply, signal) {
-      const following = follow(store, topic, apply, AbortSignal.any([signal, closing.signal]))
+    follow(topic, apply, signal, from) {
+      const following = follow(store, topic, apply, AbortSignal.any([signal, closing.signal]), from)
       void track(following.done).catch(() => {}) // the caller has it
       return following
     },
