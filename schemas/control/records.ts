@@ -46,6 +46,7 @@ export const KeyRecord = Type.Object({
     saved_queries: Group,
     cached_queries: Group,
     datasets: Group,
+    limits: Type.Optional(Group),
   }),
   createdAtMs: Type.Integer({ minimum: 0 }),
 })

@@ -11,6 +11,8 @@ export interface IngestMetrics {
   /** Requests that were refused before their events were read, or whose events the log did not take. */
   readonly requestsRejected: Counter<'reason'>
   readonly redirectsFailed: Counter
+  /** Requests beyond a limit of their key. */
+  readonly limited: Counter<'limit' | 'kind'>
   /** Of each add-on that an event asked for, what became of it. */
   readonly enrichments: Counter<'addon' | 'outcome'>
   readonly appendSeconds: Histogram
@@ -40,6 +42,12 @@ export function createIngestMetrics(registry: Registry): IngestMetrics {
       name: 'ingest_requests_rejected_total',
       help: 'Recording requests that were refused as a whole, by error code.',
       labelNames: ['reason'],
+      registers,
+    }),
+    limited: new Counter({
+      name: 'ingest_limited_total',
+      help: 'Recording requests that were refused because of a limit of their key, by the limit and the kind of key.',
+      labelNames: ['limit', 'kind'],
       registers,
     }),
     redirectsFailed: new Counter({

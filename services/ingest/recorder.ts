@@ -12,6 +12,7 @@ import { isFault } from './domain/keen-namespace.ts'
 import { EventPreparer, type Filling, INEXACT } from './domain/prepare-event.ts'
 import { RequestScanner } from './domain/scan-request.ts'
 import { createEventIds } from './event-ids.ts'
+import { RecordingLimits } from './key-limits.ts'
 import { MessageBatch } from './message-batch.ts'
 import type { IngestMetrics } from './metrics.ts'
 import { parseBody } from './request.ts'
@@ -53,26 +54,28 @@ export class Recorder {
   readonly #deps: RecorderDeps
   readonly #scanner: RequestScanner
   readonly #preparer: EventPreparer
+  readonly #limits: RecordingLimits
   readonly #newId = createEventIds()
   #turn = Math.floor(Math.random() * 0x1000_0000)
 
   constructor(deps: RecorderDeps) {
     this.#deps = deps
     this.#scanner = new RequestScanner(deps.settings)
+    this.#limits = new RecordingLimits(deps.settings.keyLimits, deps.metrics)
     this.#preparer = new EventPreparer(deps.settings, deps.sources)
   }
 
   /**
-   * Resolves once the good events are durable. Rejects with InvalidJSONError, InvalidBatchError or
-   * RequestEntityTooLargeError, having recorded nothing, and with what the log says.
+   * Resolves once the good events are durable. Rejects with InvalidJSONError, InvalidBatchError, RequestEntityTooLargeError or
+   * RateLimitExceededError, having recorded nothing, and with what the log says.
    */
   async record(recording: Recording): Promise<readonly CollectionOutcome[]> {
     const { metrics } = this.#deps
     const batch = new MessageBatch(recording, this.#deps, this.#newId, this.#nextPartition())
     const outcomes = this.#scanned(recording, batch) ?? (await this.#parsed(recording, batch))
-    let received = 0
-    for (const { count, faults } of outcomes) {
-      received += count
+    const received = outcomes.reduce((sum, { count }) => sum + count, 0)
+    this.#limits.take(recording.grant, received, recording.body.length)
+    for (const { faults } of outcomes) {
       for (const { code } of faults.values()) metrics.rejected.inc({ reason: code })
     }
     metrics.received.inc(received)

@@ -1,9 +1,13 @@
+import type { KeyLimits } from '../shared/limits/domain/key-limits.ts'
+import type { KeyKind } from '../shared/registry/model.ts'
 import type { EventRules } from './domain/prepare-event.ts'
 
 export interface IngestSettings extends EventRules {
   readonly eventsPerRequestMax: number
   /** Of all events of one request as they go to the log: autofill can make them larger than the request. */
   readonly appendBytesMax: number
+  /** What a key may record in a second, by its kind, unless its project or itself was given something else. */
+  readonly keyLimits: Readonly<Record<KeyKind, KeyLimits>>
   /** Hosts that a recording link may lead to: `example.com`, `*.example.com` for all under it, `*` for any. */
   readonly redirectHosts: readonly string[]
 }
@@ -15,6 +19,7 @@ export const INGEST_DEFAULTS: IngestSettings = {
   propertiesMax: 5_000,
   eventsPerRequestMax: 20_000,
   appendBytesMax: 32 << 20,
+  keyLimits: { master: {}, read: {}, write: {}, access: {} },
   redirectHosts: [],
 }
 

@@ -8,12 +8,13 @@ import type { Authenticator, Grant } from '../shared/registry/grant.ts'
 import type { Definitions } from '../shared/registry/definitions.ts'
 import type { Permission } from '../shared/registry/model.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
-import type { Warehouse } from '../shared/warehouse/port.ts'
+import type { ReadLimits, Warehouse } from '../shared/warehouse/port.ts'
 import { type Catalogue, createCatalogue } from './catalogue.ts'
 import type { Fields } from './language/parse.ts'
 import { createJobs, type Jobs } from './extraction/jobs.ts'
 import type { ExtractionFiles } from './extraction/files.ts'
 import { type Links, linksUnder } from './extraction/link.ts'
+import { QueryLimits } from './key-limits.ts'
 import { createQueryMeters, outcomeOf } from './meters.ts'
 import type { ExtractDeps } from './extraction/extract.ts'
 import { createResultCache, type ResultCache } from './result-cache.ts'
@@ -45,6 +46,8 @@ export interface ExtractionPlace {
 /** What all routes of the query service share. */
 export interface QueryContext extends QueryDeps {
   readonly runQuery: QueryRunner
+  /** What one query under a grant may cost. */
+  readonly limitsOf: (grant: Grant) => ReadLimits
   /** Results that may be reused; what deletes events calls its `forget`. */
   readonly results: ResultCache
   readonly extractDeps: ExtractDeps
@@ -54,10 +57,18 @@ export interface QueryContext extends QueryDeps {
   /** The grant of the request's key. Throws KeyNotAuthorizedError when the key does not permit this. */
   authorize(request: FastifyRequest, projectId: string, permission: Permission): Grant
   /**
-   * Does `work` when it is its turn, and counts it under `name` by how it ended. Rejects with QueryConcurrencyLimitError
-   * when no turn comes; `signal` is the caller's going away.
+   * Does `work` when it is its turn, and counts it under `name` by how it ended. Rejects with RateLimitExceededError when
+   * the key asked too much, QueryConcurrencyLimitError when no turn comes; `signal` is the caller's going away.
    */
   inTurn<T>(name: string, grant: Grant, signal: AbortSignal, work: () => Promise<Counted<T>>): Promise<T>
+  /** The same of work that needs something first, such as the query: what is wrong with that waits for no turn. */
+  inTurn<T, P>(
+    name: string,
+    grant: Grant,
+    signal: AbortSignal,
+    work: (prepared: P) => Promise<Counted<T>>,
+    prepare: () => P,
+  ): Promise<T>
 }
 
 export interface Counted<T> {
@@ -68,19 +79,22 @@ export interface Counted<T> {
 
 export function createQueryContext(deps: QueryDeps): QueryContext {
   const turns = new Turns(deps.settings)
+  const keyLimits = new QueryLimits(deps.settings.keyLimits, deps.metrics)
+  const limitsOf = (grant: Grant): ReadLimits => keyLimits.read(deps.settings.limits, grant)
   const meters = createQueryMeters(deps.metrics, turns)
   const results = createResultCache(deps.settings.cacheBytesMax)
-  const runQuery = createQueryRunner({ ...deps, results })
+  const runQuery = createQueryRunner({ ...deps, results, limitsOf })
   const extractDeps = { warehouse: deps.warehouse, now: deps.now, requireCollection: runQuery.requireCollection }
   const place = deps.extractions
   return {
     ...deps,
     results,
+    limitsOf,
     runQuery,
     extractDeps,
     catalogue: createCatalogue(deps.warehouse, deps.settings.catalogue),
     fileExtractions: place && {
-      jobs: createJobs({ ...deps, files: place.files, isSole: place.isSole, extract: extractDeps }),
+      jobs: createJobs({ ...deps, limitsOf, files: place.files, isSole: place.isSole, extract: extractDeps }),
       links: linksUnder(place.secret),
     },
     authorize(request, projectId, permission) {
@@ -88,15 +102,27 @@ export function createQueryContext(deps: QueryDeps): QueryContext {
       if (grant.permitted.has(permission)) return grant
       throw new AppError('KeyNotAuthorizedError', `This key does not permit ${permission}.`)
     },
-    async inTurn(name, grant, signal, work) {
+    async inTurn<T, P>(
+      name: string,
+      grant: Grant,
+      signal: AbortSignal,
+      work: (prepared: P) => Promise<Counted<T>>,
+      prepare?: () => P,
+    ) {
       const startedMs = performance.now()
       const done = (outcome: Parameters<typeof meters.observe>[1]): void =>
         meters.observe(name, outcome, (performance.now() - startedMs) / 1_000)
       try {
-        const { answer, rowsRead } = await turns.run(grant.projectId, signal, work)
-        meters.rowsRead(rowsRead)
-        done('answered')
-        return answer
+        const leave = keyLimits.enter(name, grant)
+        try {
+          const prepared = prepare?.() as P
+          const { answer, rowsRead } = await turns.run(grant.projectId, signal, async () => work(prepared))
+          meters.rowsRead(rowsRead)
+          done('answered')
+          return answer
+        } finally {
+          leave()
+        }
       } catch (error) {
         done(outcomeOf(error, signal))
         if (!signal.aborted) throw error

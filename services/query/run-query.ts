@@ -12,12 +12,11 @@ import { type Shape, shapeResult } from './language/shape.ts'
 import { collectionProbe } from './language/source.ts'
 import { collectionsOf, type Query } from './language/tree.ts'
 import type { ResultCache } from './result-cache.ts'
-import type { QuerySettings } from './settings.ts'
 import { createWithTypes, type WithTypes } from './with-types.ts'
 
 export interface QueryRunnerDeps {
   readonly warehouse: Warehouse
-  readonly settings: Pick<QuerySettings, 'limits'>
+  readonly limitsOf: (grant: Grant) => ReadLimits
   readonly results: ResultCache
   /** Milliseconds since 1970. */
   readonly now: () => number
@@ -75,7 +74,7 @@ const KNOWN_COLLECTION_MS = 60_000
  * QueryTimeoutError, InvalidFilterError for a pattern that RE2 refuses; with the signal's reason when it aborts.
  */
 export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
-  const { warehouse, settings, now, results } = deps
+  const { warehouse, now, results } = deps
   const known = new LRUCache<string, true>({ max: KNOWN_COLLECTIONS_MAX, ttl: KNOWN_COLLECTION_MS })
 
   const read = async (
@@ -100,7 +99,7 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
   const withoutTypes: WithTypes = async (_query, _projectId, ask) => ask(undefined)
 
   const asked = async (query: Query, grant: Grant, signal: AbortSignal, isKept: boolean) => {
-    const limits = limitsOf(query, settings.limits[grant.kind])
+    const limits = extractionLimits(query, deps.limitsOf(grant))
     const nowMs = now()
     for (const collection of collectionsOf(query)) await requireCollection(grant, collection, limits, signal)
     const ask = async (seen: SeenTypesIn | undefined) => {
@@ -147,7 +146,7 @@ const answered = (
 const isWholeExtraction = (query: Query): boolean =>
   query.analysis.kind === 'extraction' && query.analysis.latest === null
 
-const limitsOf = (query: Query, limits: ReadLimits): ReadLimits =>
+const extractionLimits = (query: Query, limits: ReadLimits): ReadLimits =>
   isWholeExtraction(query) ? { ...limits, rowsToRead: Math.min(limits.rowsToRead, EXTRACTION_SCAN_MAX) } : limits
 
 const metadata = (propertyCount: number, read: Pick<ReadResult, 'rowsRead' | 'elapsedS'>) => ({

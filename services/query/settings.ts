@@ -1,3 +1,4 @@
+import type { KeyLimits } from '../shared/limits/domain/key-limits.ts'
 import type { KeyKind } from '../shared/registry/model.ts'
 import type { CatalogueSettings } from './catalogue.ts'
 import type { ReadLimits } from '../shared/warehouse/port.ts'
@@ -45,6 +46,8 @@ export interface DatasetSettings {
 export interface QuerySettings {
   /** Ceilings of one query, by the kind of key that asks. */
   readonly limits: Readonly<Record<KeyKind, ReadLimits>>
+  /** What a key may ask in a time, by its kind, unless its project or itself was given something else. */
+  readonly keyLimits: Readonly<Record<KeyKind, KeyLimits>>
   /** Queries that run at once in this process, and those of one project, running and waiting. */
   readonly runningMax: number
   readonly perProjectMax: number
@@ -78,6 +81,7 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
     write: READ_LIMITS,
     access: { ...READ_LIMITS, executionS: 60, rowsToRead: 100_000_000, memoryBytes: 1024 ** 3 },
   },
+  keyLimits: { master: {}, read: {}, write: {}, access: {} },
   runningMax: 24,
   perProjectMax: 24,
   waitMs: 10_000,

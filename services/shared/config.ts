@@ -4,6 +4,7 @@ import { parseEnvironment } from './config/parse-environment.ts'
 import type { Environment } from './config/settings.ts'
 import { clientAddressBehind } from './http/client-address.ts'
 import type { KeyKind } from './registry/model.ts'
+import type { KeyLimits } from './limits/domain/key-limits.ts'
 import type { ReadLimits } from './warehouse/port.ts'
 
 const HOUR_MS = 3_600_000
@@ -69,6 +70,7 @@ export interface Config {
     readonly eventBytesMax: number
     readonly eventsPerRequestMax: number
     readonly queueBytesMax: number
+    readonly keyLimits: LimitsByKind
     readonly redirectHosts: readonly string[]
     readonly trustedProxies: readonly string[]
     /** Absolute. */
@@ -92,11 +94,15 @@ export interface Config {
     readonly extraction: ExtractionConfig
     readonly saved: SavedConfig
     readonly datasets: DatasetConfig
+    readonly keyLimits: LimitsByKind
     readonly tail: TailConfig
   }
 }
 
 /** See `services/query/settings.ts`. */
+/** See `shared/limits/domain/key-limits.ts`. */
+type LimitsByKind = Readonly<Record<KeyKind, KeyLimits>>
+
 interface DatasetConfig {
   readonly refreshS: number
   readonly refreshesMax: number
@@ -134,6 +140,16 @@ interface ExtractionConfig {
   readonly keptMs: number
 }
 
+/** 0 is none. */
+const queryLimits = (perMinute: number, atOnce: number): KeyLimits => ({
+  ...(perMinute > 0 && { queries_per_minute: perMinute }),
+  ...(atOnce > 0 && { concurrent_queries: atOnce }),
+})
+const writeLimits = (events: number, bytes: number): KeyLimits => ({
+  ...(events > 0 && { events_per_second: events }),
+  ...(bytes > 0 && { bytes_per_second: bytes }),
+})
+
 /**
  * The settings of a process, from its environment. Throws one CONFIG_INVALID that names every fault, never a value.
  * `cwd` is what a relative TRIBUTARY_DATA_DIR is relative to.
@@ -162,6 +178,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       eventBytesMax: e.TRIBUTARY_INGEST_EVENT_BYTES,
       eventsPerRequestMax: e.TRIBUTARY_INGEST_EVENTS,
       queueBytesMax: e.TRIBUTARY_INGEST_QUEUE_BYTES,
+      keyLimits: {
+        master: writeLimits(e.TRIBUTARY_INGEST_MASTER_EVENTS_PER_S, e.TRIBUTARY_INGEST_MASTER_BYTES_PER_S),
+        read: {},
+        write: writeLimits(e.TRIBUTARY_INGEST_WRITE_EVENTS_PER_S, e.TRIBUTARY_INGEST_WRITE_BYTES_PER_S),
+        access: writeLimits(e.TRIBUTARY_INGEST_ACCESS_EVENTS_PER_S, e.TRIBUTARY_INGEST_ACCESS_BYTES_PER_S),
+      },
       redirectHosts: listed(e.TRIBUTARY_REDIRECT_HOSTS),
       trustedProxies: trustedProxies(e, problems),
       geoDatabase: e.TRIBUTARY_GEO_DATABASE === undefined ? undefined : resolve(cwd, e.TRIBUTARY_GEO_DATABASE),
@@ -193,6 +215,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
         refreshMaxS: e.TRIBUTARY_CACHED_REFRESH_MAX_S,
         resultBytesMax: e.TRIBUTARY_CACHED_RESULT_BYTES,
         refreshesMax: e.TRIBUTARY_CACHED_REFRESHES,
+      },
+      keyLimits: {
+        master: queryLimits(e.TRIBUTARY_QUERY_MASTER_PER_MINUTE, e.TRIBUTARY_QUERY_MASTER_AT_ONCE),
+        read: queryLimits(e.TRIBUTARY_QUERY_READ_PER_MINUTE, e.TRIBUTARY_QUERY_READ_AT_ONCE),
+        write: {},
+        access: queryLimits(e.TRIBUTARY_QUERY_ACCESS_PER_MINUTE, e.TRIBUTARY_QUERY_ACCESS_AT_ONCE),
       },
       datasets: {
         refreshS: e.TRIBUTARY_DATASET_REFRESH_S,

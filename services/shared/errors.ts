@@ -65,6 +65,8 @@ export interface AppErrorOptions {
   shown?: Readonly<Record<string, string | number>>
   /** Seconds after which a caller should try again; becomes the header `Retry-After`. */
   retryAfterS?: number
+  /** Of a limit that was reached: its value, and the seconds until there is room; becomes the headers `RateLimit-*`. */
+  rateLimit?: { readonly limit: number; readonly resetS: number }
 }
 
 export class AppError extends Error {
@@ -73,6 +75,7 @@ export class AppError extends Error {
   readonly details: Readonly<Record<string, unknown>>
   readonly shown: Readonly<Record<string, string | number>>
   readonly retryAfterS: number | undefined
+  readonly rateLimit: { readonly limit: number; readonly resetS: number } | undefined
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -80,6 +83,7 @@ export class AppError extends Error {
     this.details = options.details ?? {}
     this.shown = options.shown ?? {}
     this.retryAfterS = options.retryAfterS
+    this.rateLimit = options.rateLimit
   }
 
   get policy(): { readonly status: number; readonly retry: boolean; readonly expose: boolean } {

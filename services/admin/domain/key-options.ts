@@ -1,4 +1,5 @@
 import { parseFilters } from '../../shared/filters/parse.ts'
+import { parseLimits } from '../../shared/limits/domain/key-limits.ts'
 import type { KeyOptions } from '../../shared/registry/model.ts'
 import { isObject, requireJson, requireTexts, wrong, type JsonObject } from './fields.ts'
 
@@ -42,7 +43,7 @@ const parseAllowedDatasets: FieldParser = (value, field) => {
   return fromEntries(names.map((name) => [name, parseDatasetScope(value[name], `${field}.${name}`)]))
 }
 
-const GROUPS: Readonly<Record<keyof KeyOptions, Readonly<Record<string, FieldParser>>>> = {
+const GROUPS: Readonly<Record<Exclude<keyof KeyOptions, 'limits'>, Readonly<Record<string, FieldParser>>>> = {
   writes: { autofill: parseAutofill },
   queries: { filters: parseFilterJson },
   saved_queries: { allowed: parseNames, blocked: parseNames, filters: parseFilterJson },
@@ -60,7 +61,7 @@ const WITHOUT_OPTIONS: ReadonlySet<string> = new Set(['schema', 'query_definitio
 export function parseKeyOptions(value: unknown): KeyOptions {
   const options = requireJson(value, 'options', OPTIONS_MAX)
   for (const [name, group] of Object.entries(options)) {
-    if (Object.hasOwn(GROUPS, name) || group === null) continue
+    if (Object.hasOwn(GROUPS, name) || name === 'limits' || group === null) continue
     if (!WITHOUT_OPTIONS.has(name)) throw wrong(`options.${name}`, 'is not a known group of options')
     if (!isObject(group) || Object.keys(group).length > 0) throw wrong(`options.${name}`, 'takes no options')
   }
@@ -70,10 +71,13 @@ export function parseKeyOptions(value: unknown): KeyOptions {
     saved_queries: parseGroup(options, 'saved_queries'),
     cached_queries: parseGroup(options, 'cached_queries'),
     datasets: parseGroup(options, 'datasets'),
+    limits: isNone(options['limits']) ? null : parseLimits(options['limits'], 'options.limits'),
   }
 }
 
-function parseGroup(options: JsonObject, name: keyof KeyOptions): JsonObject | null {
+const isNone = (value: unknown): boolean => value === undefined || value === null
+
+function parseGroup(options: JsonObject, name: keyof typeof GROUPS): JsonObject | null {
   const group = options[name] ?? null
   const field = `options.${name}`
   if (group === null) return null

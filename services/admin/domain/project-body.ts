@@ -1,3 +1,4 @@
+import { checkLimitsByKind } from '../../shared/limits/domain/key-limits.ts'
 import type { ProjectFields } from '../../shared/registry/types.ts'
 import {
   isObject,
@@ -33,8 +34,15 @@ function parseFields(body: JsonObject): Partial<ProjectFields> {
   return {
     ...(isGiven(name) && { name: parseName(name) }),
     ...(isGiven(users) && { users: requireArray(users, 'users', USERS_MAX).map(parseUser) }),
-    ...(isGiven(preferences) && { preferences: requireJson(preferences, 'preferences', PREFERENCES_MAX) }),
+    ...(isGiven(preferences) && { preferences: parsePreferences(preferences) }),
   }
+}
+
+/** Whatever an organization likes to note down; `limits` are for its keys, and checked. */
+function parsePreferences(value: unknown): JsonObject {
+  const preferences = requireJson(value, 'preferences', PREFERENCES_MAX)
+  if (isGiven(preferences['limits'])) checkLimitsByKind(preferences['limits'], 'preferences.limits')
+  return preferences
 }
 
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null

@@ -1,15 +1,15 @@
 import type { Project, ProjectKey } from '../../shared/registry/model.ts'
 
-/** A key as the API gives it: its five groups of options always, null where they are not set. */
+/** A key as the API gives it: the API's five groups of options always, null where they are not set; limits where they are. */
 export function keyView(key: ProjectKey): object {
-  const { writes, queries, saved_queries, cached_queries, datasets } = key.options
+  const { writes, queries, saved_queries, cached_queries, datasets, limits = null } = key.options
   return {
     key: key.secret,
     name: key.name,
     is_active: key.isActive,
     permitted: key.permitted,
     project_id: key.projectId,
-    options: { writes, queries, saved_queries, cached_queries, datasets },
+    options: { writes, queries, saved_queries, cached_queries, datasets, ...(limits !== null && { limits }) },
   }
 }
 

@@ -6,6 +6,7 @@ import { bucketEdges } from '../language/interval.ts'
 import { resolveTimeframe } from '../language/timeframe.ts'
 import type { RefreshTask, RunResult } from '../refresh/refresher.ts'
 import type { RunStore } from '../refresh/runs.ts'
+import type { QueryContext } from '../context.ts'
 import type { QueryRunner } from '../run-query.ts'
 import type { QuerySettings } from '../settings.ts'
 import type { CellStore } from './cells.ts'
@@ -29,7 +30,8 @@ export interface ComputeDeps {
   readonly runs: Pick<RunStore, 'result'>
   readonly cells: Pick<CellStore, 'store'>
   readonly rowsToKeep: QueryRunner['rowsToKeep']
-  readonly settings: Pick<QuerySettings, 'limits' | 'datasets'>
+  readonly limitsOf: QueryContext['limitsOf']
+  readonly settings: Pick<QuerySettings, 'datasets'>
   readonly intervals: (what: 'computed' | 'kept', count: number) => void
 }
 
@@ -56,7 +58,7 @@ export async function computeDataset(
   const stored = await deps.runs.result(place, signal)
   const before = stored === undefined ? NO_STATE : parseState(stored.text)
   const scope = { collection: query.collection, edges }
-  const limits = deps.settings.limits[grant.kind]
+  const limits = deps.limitsOf(grant)
   // Before the rows themselves are read: what comes in between is computed twice rather than never.
   const changes = await changesAfter(deps.warehouse, grant, scope, before.marks, limits, signal)
   const old = outdated(before, buckets, changes)

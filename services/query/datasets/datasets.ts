@@ -73,6 +73,7 @@ export function createDatasets(context: QueryContext, work: DatasetWork | undefi
       runs,
       cells,
       rowsToKeep: runQuery.rowsToKeep,
+      limitsOf: context.limitsOf,
       settings,
       intervals: (what: 'computed' | 'kept', count: number) => intervals.inc({ what }, count),
     }

@@ -58,9 +58,9 @@ export async function answerExtraction(
   return reply.send(compressed(stream, request, reply, delivery))
 }
 
-function boundsOf({ settings }: QueryContext, grant: Grant, { latest }: ExtractionNode): ExtractionBounds {
-  const { limits, extraction } = settings
-  const own = limits[grant.kind]
+function boundsOf({ settings, limitsOf }: QueryContext, grant: Grant, { latest }: ExtractionNode): ExtractionBounds {
+  const { extraction } = settings
+  const own = limitsOf(grant)
   return {
     // What looks for the latest stops by itself.
     limits: latest === null ? { ...own, rowsToRead: Math.min(own.rowsToRead, extraction.scannedMax) } : own,

@@ -5,6 +5,7 @@ import { errorAnswer } from '../../shared/http/error-answer.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { ExtractionNode, Query } from '../language/tree.ts'
+import type { ReadLimits } from '../../shared/warehouse/port.ts'
 import type { QuerySettings } from '../settings.ts'
 import type { Delivery } from './delivery.ts'
 import { beginExtraction, type Extraction, type ExtractDeps } from './extract.ts'
@@ -15,7 +16,8 @@ import { byAge, isOpen, isSilent, lost, sweepFiles } from './sweep.ts'
 export interface JobsDeps {
   readonly files: ExtractionFiles
   readonly extract: ExtractDeps
-  readonly settings: Pick<QuerySettings, 'limits' | 'extraction'>
+  readonly settings: Pick<QuerySettings, 'extraction'>
+  readonly limitsOf: (grant: Grant) => ReadLimits
   readonly metrics: Registry
   readonly logger: Logger
   readonly now: () => number
@@ -127,7 +129,7 @@ export function createJobs(deps: JobsDeps): Jobs {
         grant,
         delivery.format,
         {
-          limits: { ...settings.limits[grant.kind], executionS: bounds.jobSeconds },
+          limits: { ...deps.limitsOf(grant), executionS: bounds.jobSeconds },
           eventsMax: bounds.jobEventsMax,
           bytesMax: bounds.jobBytesMax,
           advice: '',
@@ -220,7 +222,7 @@ export function createJobs(deps: JobsDeps): Jobs {
       if (isClosed || waiting.length >= WAITING_MAX || own >= WAITING_OF_PROJECT_MAX) {
         throw new AppError('QueryConcurrencyLimitError', 'Too many extractions are waiting.', { retryAfterS: 60 })
       }
-      const limits = settings.limits[request.grant.kind]
+      const limits = deps.limitsOf(request.grant)
       await deps.extract.requireCollection(request.grant, request.query.collection, limits, NEVER)
       const at = now()
       const job: ExtractionJob = {

@@ -8,7 +8,7 @@ import { parseDelivery } from '../extraction/delivery.ts'
 import { decodeParameters } from '../language/parameters.ts'
 import { type AnalysisName, type Fields, isAnalysis, parseQuery } from '../language/parse.ts'
 import { startExtraction } from './extractions.ts'
-import { isExtraction } from '../language/tree.ts'
+import { isExtraction, type Query } from '../language/tree.ts'
 import type { Answer } from '../run-query.ts'
 
 interface ProjectParams {
@@ -44,7 +44,13 @@ export function registerAdHocRoutes(app: FastifyInstance, context: QueryContext)
     fields: () => Fields,
     signal: AbortSignal,
   ): Promise<Answer> =>
-    context.inTurn(name, grant, signal, async () => context.runQuery(parseQuery(name, fields()), grant, signal))
+    context.inTurn(
+      name,
+      grant,
+      signal,
+      async (query: Query) => context.runQuery(query, grant, signal),
+      () => parseQuery(name, fields()),
+    )
 
   const handle = async (
     request: FastifyRequest<{ Params: AnalysisParams }>,

@@ -24,7 +24,7 @@ export async function answerSql(
   const done = context.inTurn('sql', grant, gone, async () => {
     const { warehouse, runQuery } = context
     const deps = { warehouse, requireCollection: runQuery.requireCollection }
-    const answer = await beginSql(deps, sql, grant, context.settings.limits[grant.kind], gone)
+    const answer = await beginSql(deps, sql, grant, context.limitsOf(grant), gone)
     const counted = { rows: 0 }
     const stream = streamOf(answer, sql, counted, startedMs, context.settings.extraction.stallMs)
     const sent = Promise.withResolvers<void>()

@@ -1,6 +1,6 @@
 import { AppError } from '../../shared/errors.ts'
 import { compileMatcher, type Matcher } from '../../shared/filters/evaluate.ts'
-import { TokenBucket } from '../../shared/limits/token-bucket.ts'
+import { TokenBucket } from '../../shared/limits/domain/token-bucket.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import { type DropReason, droppedMessage, endMessage, HEARTBEAT, OPENING } from './messages.ts'
 import type { EndReason, TailMeters } from './meters.ts'

@@ -111,6 +111,17 @@ const warehouse = {
   CLICKHOUSE_TIMEOUT_S: int(60, 1, 3_600, 'Seconds to wait for an answer from ClickHouse.'),
 }
 
+const recorded = <const K extends 'MASTER' | 'WRITE' | 'ACCESS'>(kind: K, name: string) =>
+  ({
+    [`TRIBUTARY_INGEST_${kind}_EVENTS_PER_S`]: int(
+      0,
+      0,
+      1e9,
+      `Most events a second under ${name}, in a process; 0: any number.`,
+    ),
+    [`TRIBUTARY_INGEST_${kind}_BYTES_PER_S`]: int(0, 0, 1e12, 'Most bytes of bodies a second; 0: any number.'),
+  }) as { [Name in `TRIBUTARY_INGEST_${K}_${'EVENTS_PER_S' | 'BYTES_PER_S'}`]: ReturnType<typeof int> }
+
 const ingest = {
   TRIBUTARY_INGEST_BODY_BYTES: int(10_000_000, 1_024, 256 * MIB, 'Largest request body, after decompression.'),
   TRIBUTARY_INGEST_EVENT_BYTES: int(900_000, 256, 16 * MIB, 'Largest event; Kafka takes 1 MiB unless told otherwise.'),
@@ -131,6 +142,9 @@ const ingest = {
       'MMDB file in which `keen:ip_to_geo` looks addresses up (GeoLite2 City, DB-IP City). Unset: the country database that comes along.',
     ),
   ),
+  ...recorded('MASTER', 'a master key'),
+  ...recorded('WRITE', 'a write key'),
+  ...recorded('ACCESS', 'an access key'),
   TRIBUTARY_REDIRECT_HOSTS: Type.Optional(
     text(
       'Comma-separated hosts to which a recording link (`redirect=`) may lead; `*.example.com` for all under it. Unset: none.',
@@ -160,6 +174,21 @@ const perKind = <const K extends 'MASTER' | 'READ' | 'ACCESS'>(kind: K, name: st
     [Name in `TRIBUTARY_QUERY_${K}_${'SECONDS' | 'ROWS' | 'MEMORY_BYTES'}`]: ReturnType<typeof int>
   }
 
+const asked = <const K extends 'MASTER' | 'READ' | 'ACCESS'>(
+  kind: K,
+  name: string,
+  defaults: { readonly perMinute: number; readonly atOnce: number },
+) =>
+  ({
+    [`TRIBUTARY_QUERY_${kind}_PER_MINUTE`]: int(
+      defaults.perMinute,
+      0,
+      1e9,
+      `Most queries a minute under ${name}, in a process; 0: any number.`,
+    ),
+    [`TRIBUTARY_QUERY_${kind}_AT_ONCE`]: int(defaults.atOnce, 0, 10_000, 'Most at once; 0: any number.'),
+  }) as { [Name in `TRIBUTARY_QUERY_${K}_${'PER_MINUTE' | 'AT_ONCE'}`]: ReturnType<typeof int> }
+
 const OWN_KEY: KindDefaults = { seconds: 300, rows: 1_000_000_000, memoryBytes: 4_096 * MIB }
 
 const query = {
@@ -167,6 +196,9 @@ const query = {
   ...perKind('READ', 'a read key', OWN_KEY),
   // These are given to customers, and get less of the machine.
   ...perKind('ACCESS', 'an access key', { seconds: 60, rows: 100_000_000, memoryBytes: 1_024 * MIB }),
+  ...asked('MASTER', 'a master key', { perMinute: 6_000, atOnce: 24 }),
+  ...asked('READ', 'a read key', { perMinute: 6_000, atOnce: 24 }),
+  ...asked('ACCESS', 'an access key', { perMinute: 1_200, atOnce: 12 }),
   TRIBUTARY_QUERY_RESULT_ROWS: int(1_000_000, 1, 10_000_000, 'Most rows (events, groups, buckets) in one answer.'),
   TRIBUTARY_QUERY_RESULT_BYTES: int(150_000_000, 1_024, 4_096 * MIB, 'Most bytes in one answer.'),
   TRIBUTARY_QUERY_RUNNING: int(24, 1, 1_024, 'Queries that run at once in a process; others wait their turn.'),

@@ -7,6 +7,6 @@ export const CORS_HEADERS = {
   'access-control-allow-methods': 'GET, POST, PUT, DELETE, HEAD, OPTIONS',
   'access-control-allow-headers':
     'Authorization, Content-Type, keen-sdk, Origin, Accept, X-Requested-With, Content-Encoding, Idempotency-Key, X-Request-Id, X-Keen-Blob-Metadata, Last-Event-ID, Cache-Control',
-  'access-control-expose-headers': 'X-Request-Id, Retry-After',
+  'access-control-expose-headers': 'X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset',
   'access-control-max-age': '86400',
 } as const satisfies Record<string, string>

@@ -8,6 +8,7 @@ import { readBody } from './body.ts'
 import { ByteGate } from './byte-gate.ts'
 import { answerClientError } from './client-error.ts'
 import { CORS_HEADERS } from './cors.ts'
+import { AppError } from '../errors.ts'
 import { errorAnswer } from './error-answer.ts'
 import { eventConstraint } from './event-address.ts'
 import type { DescribedRoute } from './openapi.ts'
@@ -84,6 +85,11 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     // A body that was refused half-way is drained: the connection can go on, and the caller sees why.
     reply.removeHeader('connection')
     if (retryAfterS !== undefined) reply.header('retry-after', String(Math.ceil(retryAfterS)))
+    const rateLimit = error instanceof AppError ? error.rateLimit : undefined
+    if (rateLimit !== undefined) {
+      const { limit, resetS } = rateLimit
+      reply.headers({ 'ratelimit-limit': limit, 'ratelimit-remaining': 0, 'ratelimit-reset': resetS })
+    }
     return reply.code(status).type('application/json; charset=utf-8').send(JSON.stringify(body))
   }
 

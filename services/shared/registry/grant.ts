@@ -1,6 +1,7 @@
 import type { Deletion } from '../deletions/model.ts'
 import type { Filter } from '../filters/filter.ts'
 import { parseFilters } from '../filters/parse.ts'
+import { type KeyLimits, readLimits } from '../limits/domain/key-limits.ts'
 import type { KeyKind, KeyOptions, Permission, ProjectKey } from './model.ts'
 
 declare const granted: unique symbol
@@ -17,6 +18,10 @@ export interface Grant {
   readonly kind: KeyKind
   readonly permitted: ReadonlySet<Permission>
   readonly options: KeyOptions
+  /** What the project was given for keys of this kind, instead of the deployment's defaults. */
+  readonly projectLimits: KeyLimits
+  /** Of the key itself. */
+  readonly ownLimits: KeyLimits
   /**
    * The project's deletions in a collection as they are now, done ones too: what was asked to be gone is not the key's to
    * see, from the moment it was asked.
@@ -55,7 +60,11 @@ const PERMITTED: Readonly<Record<Exclude<KeyKind, 'access'>, ReadonlySet<Permiss
 }
 
 /** The grant of a key that has been checked to be the one presented, and active. Services take grants from the registry. */
-export function grantOf(key: ProjectKey, deletionsOf: DeletionsOf): Grant {
+export function grantOf(
+  key: ProjectKey,
+  deletionsOf: DeletionsOf,
+  projectLimitsOf: (kind: KeyKind) => KeyLimits = () => ({}),
+): Grant {
   const options = key.kind === 'access' ? key.options : NO_OPTIONS
   let rowFilters: readonly Filter[] | undefined
   return {
@@ -65,6 +74,10 @@ export function grantOf(key: ProjectKey, deletionsOf: DeletionsOf): Grant {
     permitted: key.kind === 'access' ? new Set(key.permitted) : PERMITTED[key.kind],
     deletionsOf,
     options,
+    ownLimits: readLimits(options.limits),
+    get projectLimits() {
+      return projectLimitsOf(key.kind)
+    },
     get rowFilters() {
       rowFilters ??= parseFilters(options.queries?.filters, 'options.queries.filters')
       return rowFilters

@@ -31,6 +31,8 @@ export interface KeyOptions {
   readonly saved_queries: Readonly<Record<string, unknown>> | null
   readonly cached_queries: Readonly<Record<string, unknown>> | null
   readonly datasets: Readonly<Record<string, unknown>> | null
+  /** Narrower than those of its project; see `limitsFor`. Left out by keys that were made before there were any. */
+  readonly limits?: Readonly<Record<string, unknown>> | null
 }
 
 export interface Project {

@@ -108,7 +108,7 @@ export function projectMessage(project: Project): LogMessage {
 export function keyMessage(key: ProjectKey, seal: Seal): LogMessage {
   const recordKey = recordKeyOfKey(key.projectId, key.id)
   const { secret } = key
-  const { writes, queries, saved_queries, cached_queries, datasets } = key.options
+  const { writes, queries, saved_queries, cached_queries, datasets, limits = null } = key.options
   return message(recordKey, {
     v: 1,
     kind: key.kind,
@@ -118,7 +118,7 @@ export function keyMessage(key: ProjectKey, seal: Seal): LogMessage {
     name: key.name,
     isActive: key.isActive,
     permitted: [...key.permitted],
-    options: { writes, queries, saved_queries, cached_queries, datasets },
+    options: { writes, queries, saved_queries, cached_queries, datasets, ...(limits !== null && { limits }) },
     createdAtMs: key.createdAtMs,
   })
 }
@@ -195,7 +195,7 @@ function decodeKey(projectId: string, id: string, value: Buffer | null, seal: Se
   if (!isKeyRecord.Check(json)) return { kind: 'no key', projectId, id, aside: whyNot(json) }
   if (json.secretId !== seal.secretId) return { kind: 'no key', projectId, id, aside: 'foreign_secret' }
   const { kind, name, isActive, permitted, options, createdAtMs, sealed, lookup } = json
-  const { writes, queries, saved_queries, cached_queries, datasets } = options
+  const { writes, queries, saved_queries, cached_queries, datasets, limits = null } = options
   const key = new StoredKey(
     {
       id,
@@ -205,7 +205,7 @@ function decodeKey(projectId: string, id: string, value: Buffer | null, seal: Se
       isActive,
       // One that a later version knows gives nothing here.
       permitted: permitted.filter(isPermission),
-      options: { writes, queries, saved_queries, cached_queries, datasets },
+      options: { writes, queries, saved_queries, cached_queries, datasets, ...(limits !== null && { limits }) },
       createdAtMs,
     },
     { seal, sealed, lookup },

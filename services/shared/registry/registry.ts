@@ -116,6 +116,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     lookup: seal.lookup,
     keysOf: (projectId) => state.keys(projectId),
     deletionsOf: (projectId) => state.deletionsOf(projectId),
+    limitsOf: (projectId) => state.limitsOf(projectId),
     keysMax: limits.lookupsMax,
   })
   const metrics = registryMetrics(options.metrics, state)

@@ -1,6 +1,7 @@
 import type { Filter } from '../filters/filter.ts'
+import type { KeyLimits } from '../limits/domain/key-limits.ts'
 import { type DeletionsOf, type Grant, grantOf, NO_OPTIONS } from './grant.ts'
-import type { KeyOptions, Permission } from './model.ts'
+import type { KeyKind, KeyOptions, Permission } from './model.ts'
 import type { Scope } from './scoped-key.ts'
 
 /** Safe to log: scoped keys are stored nowhere, and have no id of their own. */
@@ -11,7 +12,12 @@ const KEY_ID = 'scoped'
  * over all rows are not for it. Events that it writes get the values of its `eq` filters, and may not contradict them;
  * a key with any other filter may not write, because nothing would keep its events within what it stands for.
  */
-export function scopedGrant(projectId: string, scope: Scope, deletionsOf: DeletionsOf): Grant {
+export function scopedGrant(
+  projectId: string,
+  scope: Scope,
+  deletionsOf: DeletionsOf,
+  limitsOf?: (kind: KeyKind) => KeyLimits,
+): Grant {
   const permitted: Permission[] = []
   if (scope.reads) permitted.push('queries', 'saved_queries', 'schema')
   if (scope.reads && scope.filters.length === 0) permitted.push('cached_queries', 'datasets')
@@ -33,7 +39,7 @@ export function scopedGrant(projectId: string, scope: Scope, deletionsOf: Deleti
     isActive: true,
     createdAtMs: 0,
   } as const
-  return grantOf({ ...key, permitted, options }, deletionsOf)
+  return grantOf({ ...key, permitted, options }, deletionsOf, limitsOf)
 }
 
 type Values = Record<string, unknown>

@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache'
+import type { KeyLimits } from '../limits/domain/key-limits.ts'
 import type { DeletionsOf, Grant } from './grant.ts'
+import type { KeyKind } from './model.ts'
 import type { StoredKey } from './records.ts'
 import { scopedGrant } from './scoped-grant.ts'
 import { mayBeScoped, readScopedKey } from './scoped-key.ts'
@@ -11,6 +13,7 @@ export interface ScopedKeyDeps {
   readonly lookup: (text: string) => string
   readonly keysOf: (projectId: string) => readonly StoredKey[]
   readonly deletionsOf: (projectId: string) => DeletionsOf
+  readonly limitsOf: (projectId: string) => (kind: KeyKind) => KeyLimits
   readonly keysMax: number
 }
 
@@ -40,7 +43,7 @@ export class ScopedKeys {
     for (const master of masters) {
       const scope = readScopedKey(presented, master.secret)
       if (scope === undefined) continue
-      const grant = scopedGrant(projectId, scope, this.#deps.deletionsOf(projectId))
+      const grant = scopedGrant(projectId, scope, this.#deps.deletionsOf(projectId), this.#deps.limitsOf(projectId))
       this.#known.set(hash, { master, grant })
       return grant
     }

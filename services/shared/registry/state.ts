@@ -1,7 +1,8 @@
 import { DeletionIndex } from '../deletions/deletion-index.ts'
+import { type KeyLimits, readLimits } from '../limits/domain/key-limits.ts'
 import { type DeletionsOf, grantOf, type Grant } from './grant.ts'
 import { DefinitionTable } from './definition-table.ts'
-import type { Project } from './model.ts'
+import type { KeyKind, Project } from './model.ts'
 import type { Change, StoredKey } from './records.ts'
 
 export interface HeldKey {
@@ -96,8 +97,16 @@ export class RegistryState {
     return (collection) => this.deletions.of(projectId, collection)
   }
 
+  /** What the project's organization set for its keys, by their kind. */
+  limitsOf(projectId: string): (kind: KeyKind) => KeyLimits {
+    return (kind) => {
+      const { limits } = this.#projects.get(projectId)?.preferences ?? {}
+      return readLimits(typeof limits === 'object' && limits !== null ? Reflect.get(limits, kind) : undefined)
+    }
+  }
+
   #addKey(key: StoredKey): void {
-    const held = { key, grant: grantOf(key, this.deletionsOf(key.projectId)) }
+    const held = { key, grant: grantOf(key, this.deletionsOf(key.projectId), this.limitsOf(key.projectId)) }
     const siblings = this.#keysOfProject.get(key.projectId)
     if (siblings === undefined) this.#keysOfProject.set(key.projectId, new Map([[key.id, held]]))
     else siblings.set(key.id, held)

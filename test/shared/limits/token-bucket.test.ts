@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { TokenBucket } from '../../../services/shared/limits/token-bucket.ts'
+import { TokenBucket } from '../../../services/shared/limits/domain/token-bucket.ts'
 
 const rateArbitrary = fc.record({
   burst: fc.integer({ min: 1, max: 1_000 }),
@@ -69,4 +69,39 @@ test('a rate that is lowered cuts what had been saved up; a clock that stands st
   expect(bucket.take(lowered, 3, 0)).toBe(true)
   expect(bucket.take(lowered, 1, -5_000)).toBe(false)
   expect(bucket.take(lowered, 1, 0)).toBe(false)
+})
+
+test('whatever is asked for, what was taken is at most a bucket, what time filled, and what the last one owed', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 50 }),
+      fc.integer({ min: 1, max: 20 }),
+      fc.array(fc.record({ amount: fc.integer({ min: 1, max: 120 }), waitMs: fc.integer({ min: 0, max: 4_000 }) }), {
+        minLength: 1,
+        maxLength: 60,
+      }),
+      (burst, perSecond, asked) => {
+        const rate = { burst, perSecond }
+        const bucket = new TokenBucket(rate, 0)
+        let nowMs = 0
+        let taken = 0
+        for (const { amount, waitMs } of asked) {
+          nowMs += waitMs
+          const waitS = bucket.takeOrOwe(rate, amount, nowMs)
+          if (waitS === 0) {
+            // Before this one, what was taken was within the bound; this one may go past it by what it owes.
+            expect(taken + Math.min(amount, burst)).toBeLessThanOrEqual(burst + (nowMs / 1_000) * perSecond + 1e-6)
+            taken += amount
+          } else {
+            // It is worth waiting, and not longer than said.
+            const later = nowMs + waitS * 1_000 + 1e-3
+            expect(bucket.available(rate, nowMs)).toBeLessThan(Math.min(amount, burst))
+            expect(bucket.takeOrOwe(rate, amount, later)).toBe(0)
+            taken += amount
+            nowMs = later
+          }
+        }
+      },
+    ),
+  )
 })

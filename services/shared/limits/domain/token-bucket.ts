@@ -32,6 +32,18 @@ export class TokenBucket {
     return true
   }
 
+  /**
+   * Takes `amount`; of more than a bucket holds, when the bucket is full, and what is missing is owed: nothing is too large for
+   * ever. Gives the seconds after which it is worth trying again; 0: it was taken.
+   */
+  takeOrOwe(rate: Rate, amount: number, nowMs: number): number {
+    const wanted = Math.min(amount, rate.burst)
+    const left = this.available(rate, nowMs)
+    if (left < wanted) return (wanted - left) / rate.perSecond
+    this.#tokens -= amount
+    return 0
+  }
+
   /** Gives back what was taken and not used. */
   putBack(rate: Rate, amount: number): void {
     this.#tokens = Math.min(rate.burst, this.#tokens + amount)
