@@ -3,7 +3,7 @@ import { AppError } from '../shared/errors.ts'
 import { bodyOf as rawBody } from '../shared/http/body.ts'
 import { parseJson } from '../shared/http/json.ts'
 import { presentedKey } from '../shared/http/presented-key.ts'
-import type { Grant } from '../shared/registry/grant.ts'
+import { type Grant, masterOnly } from '../shared/registry/grant.ts'
 import type { Registry } from '../shared/registry/registry.ts'
 import type { AdminSettings } from './app.ts'
 import type { Audit } from './audit.ts'
@@ -39,11 +39,6 @@ export function requireMaster(request: FastifyRequest, registry: Registry): Gran
 /** The same where the path has no project: the key tells which. */
 export function requireAnyMaster(request: FastifyRequest, registry: Registry): Grant {
   return masterOnly(registry.authenticateKey(presentedKey(request)))
-}
-
-function masterOnly(grant: Grant): Grant {
-  if (grant.kind === 'master') return grant
-  throw new AppError('AdminOnlyEndpointError', 'This resource needs the project’s master key')
 }
 
 /** The organization's id, once its key has been presented. */

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { createQueryContext, type QueryDeps } from './context.ts'
 import { createDatasets } from './datasets/datasets.ts'
-import { tellOfDeletions } from './deletions/listeners.ts'
 import { registerAdHocRoutes } from './routes/ad-hoc.ts'
 import { type DatasetPlace, registerDatasetRoutes } from './routes/datasets.ts'
 import { registerDeletionRoutes } from './routes/deletions.ts'
@@ -51,10 +50,10 @@ export function registerQuery(app: FastifyInstance, deps: QueryServiceDeps): rea
     works.push({ name: 'cached queries', run: async (signal) => saved.refresher.run(signal) })
   }
   // Stored results of saved queries name the deletions they know of, and datasets are read from the events.
-  const stopTelling = tellOfDeletions(deps.definitions, [
+  const stopTelling = deps.definitions.onChange((kind, projectId) => {
     // All of the project's: a funnel's result comes from several collections.
-    { onDeleted: (projectId) => results.forget(projectId) },
-  ])
+    if (kind === 'deletion') results.forget(projectId)
+  })
   app.addHook('onClose', (_app, done) => {
     stopTelling()
     done()

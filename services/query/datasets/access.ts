@@ -6,11 +6,6 @@ export type DatasetOperation = 'list' | 'read' | 'retrieve'
 
 type Options = Readonly<Record<string, unknown>>
 
-/** Throws AdminOnlyEndpointError for all but the master key. */
-export function requireMaster(grant: Grant): void {
-  if (grant.kind !== 'master') throw new AppError('AdminOnlyEndpointError', 'Only the master key may do this.')
-}
-
 /** Throws KeyNotAuthorizedError when the key's options leave the operation out. */
 export function requireOperation(grant: Grant, operation: DatasetOperation): void {
   const operations = optionsOf(grant)['operations'] ?? null

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../../shared/errors.ts'
 import { presentedKey } from '../../shared/http/presented-key.ts'
-import type { Grant } from '../../shared/registry/grant.ts'
+import { type Grant, masterOnly } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import { bodyFields, callerGone, parametersOf, type QueryContext } from '../context.ts'
 import * as access from '../datasets/access.ts'
@@ -58,7 +58,7 @@ export function registerDatasetRoutes(
   }
   const asMaster = (request: FastifyRequest, id: string): void => {
     // Which key it is comes first: what an access key permits makes no difference here.
-    access.requireMaster(context.authenticator.authenticate(id, presentedKey(request)))
+    masterOnly(context.authenticator.authenticate(id, presentedKey(request)))
   }
 
   app.get<{ Params: { id: string } }>(path, { config: { doc: DATASET_DOCS.list } }, async (request, reply) => {

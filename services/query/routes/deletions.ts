@@ -5,7 +5,7 @@ import { AppError } from '../../shared/errors.ts'
 import { bodyOf } from '../../shared/http/body.ts'
 import { parseJson } from '../../shared/http/json.ts'
 import { presentedKey } from '../../shared/http/presented-key.ts'
-import type { Grant } from '../../shared/registry/grant.ts'
+import { type Grant, masterOnly } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import { callerGone, parametersOf, type QueryContext } from '../context.ts'
 import { countConcerned } from '../deletions/count.ts'
@@ -110,11 +110,8 @@ export function registerDeletionRoutes(app: FastifyInstance, context: QueryConte
   )
 }
 
-function requireMaster(context: QueryContext, request: FastifyRequest, projectId: string): Grant {
-  const grant = context.authenticator.authenticate(projectId, presentedKey(request))
-  if (grant.kind === 'master') return grant
-  throw new AppError('AdminOnlyEndpointError', 'This resource needs the project’s master key.')
-}
+const requireMaster = (context: QueryContext, request: FastifyRequest, projectId: string): Grant =>
+  masterOnly(context.authenticator.authenticate(projectId, presentedKey(request)))
 
 /** Undefined when there is none. Throws InvalidJSONError. */
 function parsedBody(request: FastifyRequest): unknown {

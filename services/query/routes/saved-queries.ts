@@ -1,11 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { masterOnly } from '../../shared/registry/grant.ts'
 import { AppError } from '../../shared/errors.ts'
 import { presentedKey } from '../../shared/http/presented-key.ts'
 import type { Grant } from '../../shared/registry/grant.ts'
 import type { Definition } from '../../shared/registry/model.ts'
 import { bodyFields, callerGone, type QueryContext } from '../context.ts'
 import { savedQueryDocs } from '../docs/saved-queries.ts'
-import { requireDefinition, requireMaster, requireResult } from '../saved/access.ts'
+import { requireDefinition, requireResult } from '../saved/access.ts'
 import { savedQueryOf } from '../saved/definition.ts'
 import type { SavedQueries } from '../saved/saved-queries.ts'
 
@@ -27,7 +28,7 @@ export function registerSavedQueryRoutes(app: FastifyInstance, context: QueryCon
     const docs = savedQueryDocs(word === 'cached')
 
     app.get<{ Params: ProjectParams }>(path, { config: { doc: docs.list } }, async (request, reply) => {
-      requireMaster(grantOf(request))
+      masterOnly(grantOf(request))
       return send(reply, JSON.stringify(await saved.list(request.params.id, callerGone(reply))))
     })
 
@@ -39,7 +40,7 @@ export function registerSavedQueryRoutes(app: FastifyInstance, context: QueryCon
     })
 
     app.put<{ Params: QueryParams }>(`${path}/:name`, { config: { doc: docs.put } }, async (request, reply) => {
-      requireMaster(grantOf(request))
+      masterOnly(grantOf(request))
       const { id, name } = request.params
       const { isNew, definition } = await saved.put(id, name, bodyFields(request))
       reply.code(isNew ? 201 : 200)
@@ -47,7 +48,7 @@ export function registerSavedQueryRoutes(app: FastifyInstance, context: QueryCon
     })
 
     app.delete<{ Params: QueryParams }>(`${path}/:name`, { config: { doc: docs.remove } }, async (request, reply) => {
-      requireMaster(grantOf(request))
+      masterOnly(grantOf(request))
       await saved.delete(request.params.id, request.params.name)
       return reply.code(204).send()
     })

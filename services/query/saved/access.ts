@@ -7,11 +7,6 @@ const GROUPS: readonly Group[] = ['saved_queries', 'cached_queries']
 
 export const groupOf = (refreshRateS: number): Group => (refreshRateS > 0 ? 'cached_queries' : 'saved_queries')
 
-/** Throws AdminOnlyEndpointError. */
-export function requireMaster(grant: Grant): void {
-  if (grant.kind !== 'master') throw adminOnly()
-}
-
 /**
  * May read a query's definition: the master key, and an access key with `query_definition` unless its options keep the name
  * from it. `refreshRateS` undefined: there is no such query, which a key learns only about names it may have.

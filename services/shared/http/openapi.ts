@@ -166,12 +166,7 @@ const PATH_PARTS: Readonly<Record<string, string>> = {
 }
 
 function answersOf(doc: RouteDoc): Json {
-  const errors = [
-    500,
-    503,
-    ...(doc.keys.length === 0 ? [] : [401, 429]),
-    ...(/[{:]/.test(doc.operationId) ? [] : [400]),
-  ]
+  const errors = [500, 503, ...(doc.keys.length === 0 ? [] : [401, 429]), 400]
   if (doc.keys.includes('access')) errors.push(403)
   if (doc.keys.length > 0) errors.push(404)
   const common = errors.map((status) => [status, { $ref: `#/components/responses/error${status}` }] as const)

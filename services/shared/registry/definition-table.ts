@@ -2,9 +2,13 @@ import type { Definition, DefinitionKind } from './model.ts'
 
 export type DefinitionListener = (kind: DefinitionKind, projectId: string, name: string) => void
 
+const NONE: readonly Definition[] = []
+
 /** All definitions of all projects, as the newest record of each says. */
 export class DefinitionTable {
   readonly #byPlace = new Map<string, Map<string, Definition>>()
+  /** By name, until something of the place changes. */
+  readonly #sorted = new Map<string, readonly Definition[]>()
   readonly #listeners = new Set<DefinitionListener>()
 
   set(definition: Definition): void {
@@ -30,8 +34,14 @@ export class DefinitionTable {
 
   /** By name. */
   list(kind: DefinitionKind, projectId: string): readonly Definition[] {
-    const found = [...(this.#byPlace.get(`${kind}/${projectId}`)?.values() ?? [])]
-    return found.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    const place = `${kind}/${projectId}`
+    const siblings = this.#byPlace.get(place)
+    if (siblings === undefined) return NONE
+    const known = this.#sorted.get(place)
+    if (known !== undefined) return known
+    const sorted = [...siblings.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    this.#sorted.set(place, sorted)
+    return sorted
   }
 
   count(kind: DefinitionKind, projectId: string): number {
@@ -50,6 +60,7 @@ export class DefinitionTable {
   }
 
   #tell(kind: DefinitionKind, projectId: string, name: string): void {
+    this.#sorted.delete(`${kind}/${projectId}`)
     for (const listener of this.#listeners) listener(kind, projectId, name)
   }
 }

@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import type { Deletion } from '../deletions/model.ts'
 import type { Filter } from '../filters/filter.ts'
 import { parseFilters } from '../filters/parse.ts'
@@ -94,6 +95,12 @@ export function grantOf(
 export function grantForSavedQueries(grant: Grant): Grant {
   const own = grant.options.saved_queries?.['filters'] ?? null
   return own === null ? grant : { ...grant, rowFilters: parseFilters(own, 'options.saved_queries.filters') }
+}
+
+/** The grant of a master key, itself. Throws AdminOnlyEndpointError for every other one. */
+export function masterOnly(grant: Grant): Grant {
+  if (grant.kind === 'master') return grant
+  throw new AppError('AdminOnlyEndpointError', 'This resource needs the project’s master key.')
 }
 
 /** What services ask of the registry for every request; costs no I/O. */

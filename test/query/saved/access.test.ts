@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { requireDefinition, requireMaster, requireResult, runGrant } from '../../../services/query/saved/access.ts'
+import { requireDefinition, requireResult, runGrant } from '../../../services/query/saved/access.ts'
 import { hasCode } from '../../../services/shared/errors.ts'
-import { type Grant, grantOf, NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
+import { type Grant, grantOf, masterOnly, NO_OPTIONS } from '../../../services/shared/registry/grant.ts'
 import type { KeyKind, KeyOptions, Permission } from '../../../services/shared/registry/model.ts'
 
 const TED = [{ property_name: 'user', operator: 'eq', property_value: 'ted' }]
@@ -62,7 +62,7 @@ describe('7.7 who may call what of saved queries', () => {
     ['access: all', access(ALL), 'admin only', 'yes', 'yes', 'yes'],
   ])('%s', (_name, grant, manage, definition, plain, cached) => {
     expect([
-      verdict(() => requireMaster(grant)),
+      verdict(() => masterOnly(grant)),
       verdict(() => requireDefinition(grant, 'q', 0)),
       verdict(() => requireResult(grant, 'q', 0)),
       verdict(() => requireResult(grant, 'q', 14_400)),
