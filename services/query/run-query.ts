@@ -6,17 +6,19 @@ import type { ReadLimits, ReadResult, Warehouse } from '../shared/warehouse/port
 import { createBinder } from './language/bind.ts'
 import { explainedError } from './explained-error.ts'
 import { type CompiledQuery, compileQuery, type SeenTypesIn } from './language/compile.ts'
-import { checkExtracted, EXTRACTED_MAX } from './language/extraction.ts'
+import { checkExtracted } from './language/extraction.ts'
 import { countProperties } from './language/looked-at.ts'
 import { type Shape, shapeResult } from './language/shape.ts'
 import { collectionProbe } from './language/source.ts'
 import { collectionsOf, type Query } from './language/tree.ts'
 import type { ResultCache } from './result-cache.ts'
+import type { QuerySettings } from './settings.ts'
 import { createWithTypes, type WithTypes } from './with-types.ts'
 
 export interface QueryRunnerDeps {
   readonly warehouse: Warehouse
   readonly limitsOf: (grant: Grant) => ReadLimits
+  readonly settings: Pick<QuerySettings, 'extraction'>
   readonly results: ResultCache
   /** Milliseconds since 1970. */
   readonly now: () => number
@@ -62,8 +64,6 @@ export interface QueryRunner extends RunQuery {
   ) => Promise<void>
 }
 
-/** Events that an extraction within one answer may go through; `latest` stops by itself. */
-const EXTRACTION_SCAN_MAX = 1_000_000
 const KNOWN_COLLECTIONS_MAX = 10_000
 /** Deleting a collection is rare, and a query on one just deleted may as well find nothing as no collection. */
 const KNOWN_COLLECTION_MS = 60_000
@@ -75,6 +75,7 @@ const KNOWN_COLLECTION_MS = 60_000
  */
 export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
   const { warehouse, now, results } = deps
+  const { extraction } = deps.settings
   const known = new LRUCache<string, true>({ max: KNOWN_COLLECTIONS_MAX, ttl: KNOWN_COLLECTION_MS })
 
   const read = async (
@@ -99,11 +100,11 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
   const withoutTypes: WithTypes = async (_query, _projectId, ask) => ask(undefined)
 
   const asked = async (query: Query, grant: Grant, signal: AbortSignal, isKept: boolean) => {
-    const limits = extractionLimits(query, deps.limitsOf(grant))
+    const limits = extractionLimits(query, deps.limitsOf(grant), extraction.scannedMax)
     const nowMs = now()
     for (const collection of collectionsOf(query)) await requireCollection(grant, collection, limits, signal)
     const ask = async (seen: SeenTypesIn | undefined) => {
-      const compiled = compileQuery(query, grant, nowMs, seen)
+      const compiled = compileQuery(query, grant, nowMs, { seen, extractedMax: extraction.eventsMax })
       return { compiled, found: await read(compiled, limits, signal) }
     }
     return (isKept ? withoutTypes : withTypes)(query, grant.projectId, ask, signal).catch((error: unknown) => {
@@ -117,7 +118,7 @@ export function createQueryRunner(deps: QueryRunnerDeps): QueryRunner {
     const keep = results.asking(query, grant)
     const { compiled, found } = await asked(query, grant, signal, isKept || query.maxAgeS !== null)
     if (query.analysis.kind === 'extraction') {
-      checkExtracted(Math.max(found.rows.length, query.analysis.latest ?? 0), EXTRACTED_MAX, '')
+      checkExtracted(Math.max(found.rows.length, query.analysis.latest ?? 0), extraction.eventsMax, '')
     }
     const result = shapeResult(compiled.shape, found.rows)
     keep(result)
@@ -146,8 +147,9 @@ const answered = (
 const isWholeExtraction = (query: Query): boolean =>
   query.analysis.kind === 'extraction' && query.analysis.latest === null
 
-const extractionLimits = (query: Query, limits: ReadLimits): ReadLimits =>
-  isWholeExtraction(query) ? { ...limits, rowsToRead: Math.min(limits.rowsToRead, EXTRACTION_SCAN_MAX) } : limits
+/** `latest` stops by itself. */
+const extractionLimits = (query: Query, limits: ReadLimits, scannedMax: number): ReadLimits =>
+  isWholeExtraction(query) ? { ...limits, rowsToRead: Math.min(limits.rowsToRead, scannedMax) } : limits
 
 const metadata = (propertyCount: number, read: Pick<ReadResult, 'rowsRead' | 'elapsedS'>) => ({
   events_scanned: read.rowsRead,

@@ -60,6 +60,8 @@ export interface QuerySettings {
   /** Events that one DELETE may concern, with filters and without; 0 is no bound. */
   readonly deletedWithFiltersMax: number
   readonly deletedMax: number
+  /** Of one project, those that were carried out long ago included. */
+  readonly deletionsMax: number
   readonly saved: SavedSettings
   readonly datasets: DatasetSettings
   readonly tail: TailSettings
@@ -89,6 +91,7 @@ export const DEFAULT_QUERY_SETTINGS: QuerySettings = {
   catalogue: { propertiesMax: 1_000, ageMs: 1_000 },
   deletedWithFiltersMax: 0,
   deletedMax: 0,
+  deletionsMax: 10_000,
   extraction: {
     scannedMax: 1_000_000,
     eventsMax: 100_000,

@@ -91,6 +91,7 @@ export interface Config {
     readonly catalogue: { readonly propertiesMax: number; readonly ageMs: number }
     readonly deletedWithFiltersMax: number
     readonly deletedMax: number
+    readonly deletionsMax: number
     readonly extraction: ExtractionConfig
     readonly saved: SavedConfig
     readonly datasets: DatasetConfig
@@ -208,6 +209,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       catalogue: { propertiesMax: e.TRIBUTARY_SCHEMA_PROPERTIES, ageMs: 1_000 },
       deletedWithFiltersMax: e.TRIBUTARY_DELETE_FILTERED_EVENTS,
       deletedMax: e.TRIBUTARY_DELETE_EVENTS,
+      deletionsMax: e.TRIBUTARY_DELETIONS,
       extraction: extractionOf(e),
       saved: {
         queriesMax: e.TRIBUTARY_SAVED_QUERIES,

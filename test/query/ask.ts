@@ -18,7 +18,7 @@ export async function ask(
 ): Promise<unknown> {
   const query = parseQuery(analysis, fields)
   const answer = async (seen: SeenTypesIn | undefined): Promise<unknown> => {
-    const compiled = compileQuery(query, grant, nowMs, seen)
+    const compiled = compileQuery(query, grant, nowMs, { seen })
     const { rows } = await warehouse.read({
       sql: compiled.sql,
       params: compiled.params,

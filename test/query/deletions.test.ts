@@ -4,7 +4,7 @@ import { deletionOf } from '../../services/shared/deletions/model.ts'
 import type { Grant } from '../../services/shared/registry/grant.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { memoryDefinitions } from '../support/definitions.ts'
-import { buildQueryApi } from './api.ts'
+import { buildQueryApi, SETTINGS } from './api.ts'
 import { grantFor, hexId, never, openTestWarehouse, store } from './stored-events.ts'
 
 const T0 = Date.UTC(2026, 0, 10)
@@ -302,4 +302,20 @@ describe('deletes', () => {
     expect(statuses).toEqual([...Array<number>(20).fill(204), 429])
     expect(await ask('count', 'safe')).toBe(1)
   })
+})
+
+test('past the number that is remembered of a project, a deletion is refused and nothing is deleted', async () => {
+  await fill('bounded', [{ a: 1 }])
+  const deletionsMax = definitions.list('deletion', P).length + 1
+  const { app } = buildQueryApi({ warehouse, keys, nowMs: NOW, definitions, settings: { ...SETTINGS, deletionsMax } })
+  const url = `/3.0/projects/${P}/events/bounded?filters=${encodeURIComponent(JSON.stringify([{ property_name: 'a', operator: 'eq', property_value: 2 }]))}`
+  const remove = async () => app.inject({ method: 'DELETE', url, headers: { authorization: 'master' } })
+  expect((await remove()).statusCode).toBe(204)
+  const refused = await remove()
+  expect([refused.statusCode, refused.json<{ message: string }>().message]).toEqual([
+    400,
+    `The project has ${deletionsMax} deletions that are remembered, as many as it may.`,
+  ])
+  expect(await ask('count', 'bounded')).toBe(1)
+  await app.close()
 })

@@ -30,23 +30,38 @@ export type SeenTypesIn = (collection: string) => SeenTypesOf | undefined
 
 /**
  * A query as SQL for what this grant may see, asked at `nowMs`. `seen`: what properties are known to be, see
- * `createColumnList`; it changes how long the query takes and not what comes out. Throws AppErrors with 4xx codes.
+ * `createColumnList`; it changes how long the query takes and not what comes out. `extractedMax`: events of an extraction; one
+ * more comes out when there are more. Throws AppErrors with 4xx codes.
  */
-export function compileQuery(query: Query, grant: Grant, nowMs: number, seen?: SeenTypesIn): CompiledQuery {
+export function compileQuery(
+  query: Query,
+  grant: Grant,
+  nowMs: number,
+  { seen, extractedMax = EXTRACTED_MAX }: CompileOptions = {},
+): CompiledQuery {
   const timeframe = resolveTimeframe(query.timeframe, query.zone, nowMs)
   const propertyCount = countProperties(query)
-  return { ...compileAnalysis(query, query.analysis, grant, timeframe, nowMs, seen), propertyCount }
+  const { analysis } = query
+  const compiled =
+    analysis.kind === 'extraction'
+      ? compileWholeExtraction(query, analysis, grant, timeframe, extractedMax)
+      : compileAnalysis(query, analysis, grant, timeframe, nowMs, seen)
+  return { ...compiled, propertyCount }
+}
+
+interface CompileOptions {
+  readonly seen?: SeenTypesIn | undefined
+  readonly extractedMax?: number
 }
 
 function compileAnalysis(
   query: Query,
-  analysis: AnalysisNode,
+  analysis: Exclude<AnalysisNode, ExtractionNode>,
   grant: Grant,
   timeframe: Timeframe,
   nowMs: number,
   seen: SeenTypesIn | undefined,
 ) {
-  if (analysis.kind === 'extraction') return compileWholeExtraction(query, analysis, grant, timeframe)
   if (analysis.kind === 'funnel') return compileFunnel(analysis, grant, nowMs, seen)
   const analyses = analysis.kind === 'multi_analysis' ? analysis.analyses : [{ label: null, node: analysis }]
   return compileAggregates(query, analyses, grant, timeframe, seen)
@@ -167,9 +182,15 @@ function groupedTwice(
   ].join('\n')
 }
 
-function compileWholeExtraction(query: Query, node: ExtractionNode, grant: Grant, timeframe: Timeframe) {
+function compileWholeExtraction(
+  query: Query,
+  node: ExtractionNode,
+  grant: Grant,
+  timeframe: Timeframe,
+  extractedMax: number,
+) {
   // One more than may be had, to see that there is one.
-  const bounds = { eventsMax: EXTRACTED_MAX + 1, pathsMax: 0 }
+  const bounds = { eventsMax: extractedMax + 1, pathsMax: 0 }
   const { events } = compileExtraction(query, node, grant, timeframe, bounds)
   const shape: Shape = { kind: 'extraction', properties: node.properties }
   return { ...events, shape }

@@ -44,6 +44,13 @@ export function registerDeletionRoutes(app: FastifyInstance, context: QueryConte
         retryAfterS: RETRY_S,
       })
     }
+    // They are remembered for good: the log may hold their events, and be read again.
+    if (definitions.list('deletion', projectId).length >= settings.deletionsMax) {
+      throw new AppError(
+        'InvalidRequestError',
+        `The project has ${settings.deletionsMax} deletions that are remembered, as many as it may.`,
+      )
+    }
     const matched = await context.inTurn('delete', grant, callerGone(reply), async () =>
       countConcerned(context, grant, collection, { ...scope, atMs }, callerGone(reply)),
     )

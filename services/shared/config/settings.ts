@@ -211,6 +211,7 @@ const query = {
     'Most events that a DELETE with filters may concern; 0: any number.',
   ),
   TRIBUTARY_DELETE_EVENTS: int(0, 0, 1e15, 'Most events that a DELETE without filters may concern; 0: any number.'),
+  TRIBUTARY_DELETIONS: int(10_000, 1, 1_000_000, 'Most deletions of one project; they are remembered for good.'),
   TRIBUTARY_QUERY_WAIT_MS: int(10_000, 1, 600_000, 'How long a query waits its turn before it is refused with 429.'),
   TRIBUTARY_QUERY_CACHE_BYTES: int(64 * MIB, MIB, 1e12, 'Memory for results that queries with `max_age` may reuse.'),
   TRIBUTARY_EXTRACTION_SCAN: int(1_000_000, 1, 1e12, 'Most events that an extraction in an answer may go through.'),
