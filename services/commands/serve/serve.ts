@@ -1,17 +1,13 @@
-import { join } from 'node:path'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { ADMIN_SETTINGS, registerAdmin } from '../../admin/app.ts'
 import { openEnrichmentSources } from '../../ingest/enrichment-sources.ts'
 import { registerIngest } from '../../ingest/register.ts'
 import { INGEST_DEFAULTS } from '../../ingest/settings.ts'
 import { LOADER_DEFAULTS } from '../../loader/settings.ts'
-import { LOADER_GROUP, runLoader } from '../../loader/worker.ts'
-import { folderFiles } from '../../query/extraction/folder-files.ts'
-import { runDeletions } from '../../query/deletions/runner.ts'
-import { registerQuery } from '../../query/register.ts'
+import { runLoader } from '../../loader/worker.ts'
+import type { DeletionIndex } from '../../shared/deletions/deletion-index.ts'
 import { followDeletions } from '../../shared/deletions/follow.ts'
 import type { Config } from '../../shared/config.ts'
-import { AppError } from '../../shared/errors.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
 import { clientAddressBehind } from '../../shared/http/client-address.ts'
@@ -20,7 +16,6 @@ import { buildServer } from '../../shared/http/server.ts'
 import { type Life, live } from '../../shared/lifecycle.ts'
 import type { EventLog } from '../../shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../../shared/log/topics.ts'
-import type { Grant } from '../../shared/registry/grant.ts'
 import { openRegistry, type Registry } from '../../shared/registry/registry.ts'
 import { createLogger, type Logger } from '../../shared/telemetry/logger.ts'
 import { createReadiness } from '../../shared/telemetry/health.ts'
@@ -30,9 +25,11 @@ import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { openLog } from '../open/log.ts'
 import { openWarehouse } from '../open/warehouse.ts'
 import type { Role } from '../serve.ts'
+import { startInBackground } from './background.ts'
 import { collectionsOf } from './collections.ts'
 import { banner } from './banner.ts'
 import { listen } from './listen.ts'
+import { startQuery } from './query-role.ts'
 import { readinessChecks } from './readiness.ts'
 
 /** Others that start at the same time (Kafka, ClickHouse) are waited for this long. */
@@ -82,10 +79,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
   const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
   if (has('loader') && warehouse !== undefined) {
-    const followed = await followDeletions(log, life.signal)
-    const { deletions } = followed
-    opened.defer(async () => followed.close())
-    life.background('deletions of the loader', untilFailed(followed.failed, life.signal))
+    const deletions = registry === undefined ? await openDeletions(life, log) : registry.deletions
     const settings = { ...LOADER_DEFAULTS, ...config.loader }
     const deps = { log, warehouse, logger, registry: metrics, settings, deletions }
     startInBackground(life, 'loader', async (signal) => runLoader(deps, signal))
@@ -127,34 +121,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
       registerAdmin(app, { ...deps, ...(collections === undefined ? {} : { collections }) })
     }
     if (has('query') && warehouse !== undefined) {
-      const deps = {
-        warehouse,
-        authenticator: registry,
-        definitions: registry.definitions,
-        metrics,
-        logger,
-        settings: config.query,
-        now: Date.now,
-      }
-      const { definitions } = registry
-      const runner = { log, loaderGroup: LOADER_GROUP, warehouse, definitions, metrics, logger, now: Date.now }
-      startInBackground(life, 'deletions', (signal) => runDeletions(runner, signal))
-      const extractions = organization && {
-        files: folderFiles(join(config.dataDir, 'extractions')),
-        isSole: config.warehouse.kind === 'chdb',
-        secret: organization.secret,
-      }
-      const projectGrant = projectGrantOf(registry)
-      const datasets = { organizationId: organization?.id ?? '', work: { log, projectGrant } }
-      const saved = { definitions: registry.definitions, log, projectGrant }
-      const works = registerQuery(app, {
-        ...deps,
-        saved,
-        datasets,
-        tail: { log },
-        ...(extractions === undefined ? {} : { extractions }),
-      })
-      for (const { name, run } of works) startInBackground(life, name, run)
+      startQuery(life, app, { config, organization, log, warehouse, registry, metrics, logger })
     }
   }
   opened.defer(async () => app.close())
@@ -164,6 +131,14 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     const at = { log: place(config.log), warehouse: place(config.warehouse) }
     process.stdout.write(banner({ version: packageJson.version, url, organization, cwd: process.cwd(), ...at }))
   }
+}
+
+/** For a process without a registry. */
+async function openDeletions(life: Life, log: EventLog): Promise<DeletionIndex> {
+  const followed = await followDeletions(log, life.signal)
+  life.opened.defer(async () => followed.close())
+  life.background('deletions of the loader', untilFailed(followed.failed, life.signal))
+  return followed.deletions
 }
 
 async function openMigrated(life: Life, config: Config, logger: Logger, signal: AbortSignal): Promise<Warehouse> {
@@ -202,30 +177,6 @@ function untilFailed(failed: AbortSignal, stop: AbortSignal): Promise<void> {
 }
 
 /** Stops and is waited for when its place among what was opened comes. */
-function startInBackground(life: Life, name: string, run: (signal: AbortSignal) => Promise<void>): void {
-  const stop = new AbortController()
-  const done = run(stop.signal)
-  life.background(name, done)
-  life.opened.defer(async () => {
-    stop.abort()
-    await done.catch(() => {}) // its failure was already told in the background
-  })
-}
-
-/** For work that a project has done for it: its own master key's grant, and none once the project is gone. */
-const projectGrantOf =
-  (registry: Registry) =>
-  (projectId: string): Grant | undefined => {
-    const { master } = registry.predefinedKeys(projectId)
-    if (master === undefined) return undefined
-    try {
-      return registry.authenticate(projectId, master.secret)
-    } catch (error) {
-      if (error instanceof AppError) return undefined
-      throw error
-    }
-  }
-
 /** On a terminal the banner says what the lines at `info` would. */
 const quieter = (level: Config['logLevel']): Config['logLevel'] => (level === 'info' ? 'warn' : level)
 

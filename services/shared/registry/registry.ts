@@ -3,6 +3,7 @@ import type { Registry as MetricsRegistry } from 'prom-client'
 import { AppError } from '../errors.ts'
 import type { EventLog, LogMessage, LogRecord } from '../log/port.ts'
 import { CONTROL_TOPIC } from '../log/topics.ts'
+import type { DeletionIndex } from '../deletions/deletion-index.ts'
 import { createDefinitions, type Definitions } from './definitions.ts'
 import { startFollowing } from './following.ts'
 import type { Authenticator, Grant } from './grant.ts'
@@ -86,6 +87,8 @@ export interface Registry extends Authenticator, RegistryWrites {
   predefinedKeys(projectId: string): Readonly<Record<'master' | 'read' | 'write', ProjectKey | undefined>>
   /** Saved queries, datasets, deletions. */
   readonly definitions: Definitions
+  /** Those among the definitions, by collection. */
+  readonly deletions: DeletionIndex
   /** Aborts, with the reason, when the control topic can no longer be followed: what is known here grows old, and the process should end. */
   readonly failed: AbortSignal
   /** False when `failed`, or closed. */
@@ -217,6 +220,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         keys.toSorted(byAge).find((key) => key.kind === kind)
       return { master: of('master'), read: of('read'), write: of('write') }
     },
+    deletions: state.deletions,
     definitions: createDefinitions({
       table: state.definitions,
       hasProject: (projectId) => state.project(projectId) !== undefined,
