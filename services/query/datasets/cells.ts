@@ -29,11 +29,14 @@ export interface CellStore {
     range: { readonly fromMs: number; readonly beforeMs: number; readonly generations: readonly string[] },
     signal: AbortSignal,
   ): Promise<readonly StoredCell[]>
-  /** Removes what is of other versions or of generations that are not named; all of it when `keep` is left out. */
+  /**
+   * Removes what was computed before a moment and is of other versions or of generations that are not named; all of it when
+   * `keep` is left out.
+   */
   remove(
     projectId: string,
     name: string,
-    keep?: { readonly version: string; readonly generations: readonly string[] },
+    keep?: { readonly version: string; readonly generations: readonly string[]; readonly beforeMs: number },
   ): Promise<void>
 }
 
@@ -101,7 +104,8 @@ WHERE project = {project:String} AND name = {name:String} AND version = {version
       const others =
         keep === undefined
           ? ''
-          : ' AND NOT (version = {version:String} AND generation IN ({generations:Array(String)}))'
+          : ` AND computed_at < fromUnixTimestamp64Milli({beforeMs:Int64})
+  AND NOT (version = {version:String} AND generation IN ({generations:Array(String)}))`
       await warehouse.command(
         `DELETE FROM ${TABLE} WHERE project = {project:String} AND name = {name:String}${others}`,
         { project: projectId, name, ...keep },

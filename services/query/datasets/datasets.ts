@@ -41,6 +41,8 @@ const KIND = 'dataset'
 const REFRESH_GROUP = 'tributary.datasets'
 /** Every so many refreshes, cells of former generations are removed: each removal rewrites parts of the table. */
 const TIDIED_EVERY = 24
+/** Tidying up is bounded by the warehouse's own limits. */
+const never = new AbortController().signal
 /** Of what is noted down of a dataset's intervals, of which there are 9,000 at most. */
 const STATE_BYTES_MAX = 4_000_000
 
@@ -89,12 +91,16 @@ export function createDatasets(context: QueryContext, work: DatasetWork | undefi
       store: runs,
       versionOf,
       settings: { refreshesMax, resultBytesMax: STATE_BYTES_MAX },
-      async tidy({ projectId, name, version, slot, result }, isFirst) {
+      async tidy({ projectId, name, version, slot, result, ranAtMs }, isFirst) {
         if (isFirst) await runs.remove(projectId, name, version)
         else if (result === null || slot % TIDIED_EVERY !== 0) return
-        const state = result === null ? NO_STATE : parseState(result.text)
+        // Whoever stalled may not be the one whose run was stored, and others may have gone on since: what counts is the
+        // stored state, and what was computed after its run began is left to whoever computed it.
+        const stored = await runs.result({ projectId, name, version }, never)
+        const state = stored === undefined ? NO_STATE : parseState(stored.text)
         const generations = [...generationsOf(state), ...state.former]
-        await cells.remove(projectId, name, { version, generations })
+        const beforeMs = Math.min(ranAtMs, stored?.ranAtMs ?? ranAtMs)
+        await cells.remove(projectId, name, { version, generations, beforeMs })
       },
       meters,
       logger,

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { openLmdbLog } from '../../../services/shared/log/lmdb/open.ts'
-import { topicSpecs } from '../../../services/shared/log/topics.ts'
+import type { EventLog } from '../../../services/shared/log/port.ts'
+import { SHARES, topicSpecs } from '../../../services/shared/log/topics.ts'
 import { eventually } from '../../support/processes.ts'
 import { eventsBefore, queryArbitrary } from './generated.ts'
 import { definition, openDatasets, type Row } from './support.ts'
@@ -212,6 +213,92 @@ test('a deletion makes what was stored unreachable at once', async () => {
   expect(status).toBeLessThan(300)
   const got = await resultOf(api, 'd', { user: 'ann' }, 'this_30_days')
   expect(got.result.every(({ value }) => value === 0)).toBe(true)
+})
+
+/**
+ * As the log does with a process that stalls: from `moved` on, whoever asks anew gets all shares, and the one that had them
+ * before is not told. The log of one process cannot do so: it waits for who holds a share.
+ */
+const handingOver = (moved: () => boolean): Pick<EventLog, 'consume'> => ({
+  async consume(options, onClaim) {
+    if (!moved()) return log.consume(options, onClaim)
+    const claims = Array.from({ length: SHARES }, (_, partition) => ({
+      topic: options.topic,
+      partition,
+      epoch: 'epoch',
+      committed: { offset: 0n, metadata: '' },
+      // Each has its own, as the log's have.
+      signal: AbortSignal.any([options.signal]),
+      read: async () => [],
+      commit: async () => undefined,
+    }))
+    await Promise.all(claims.map(onClaim))
+  },
+})
+
+test.each([
+  ['after', 'its run was stored', (table: string, isCommand: boolean) => isCommand && table.includes('dataset_cells')],
+  ['before', 'its run was stored', (table: string, isCommand: boolean) => !isCommand && table === 'dataset_runs'],
+] as const)('who stalled %s %s removes nothing that others have named since', async (when, _what, isStall) => {
+  const stalled = Promise.withResolvers<void>()
+  const goesOn = Promise.withResolvers<void>()
+  const tidied = Promise.withResolvers<void>()
+  let stalls = 0
+  let isGoingOn = false
+  let removals = 0
+  const stall = async (): Promise<void> => {
+    stalls++
+    stalled.resolve()
+    await goesOn.promise
+  }
+  opened = await openDatasets(
+    events,
+    {},
+    {
+      log: handingOver(() => stalls > 0),
+      clock,
+      refreshS: REFRESH_S,
+      before: (warehouse) => ({
+        kind: warehouse.kind,
+        read: async (request) => warehouse.read(request),
+        stream: async (request) => warehouse.stream(request),
+        ping: async () => warehouse.ping(),
+        close: async () => warehouse.close(),
+        async insert(request) {
+          if (stalls === 0 && isStall(request.table, false)) await stall()
+          await warehouse.insert(request)
+        },
+        async command(sql, params) {
+          if (stalls === 0 && isStall(sql, true)) await stall()
+          await warehouse.command(sql, params)
+          if (!sql.includes('dataset_cells')) return
+          removals++
+          if (isGoingOn) tidied.resolve()
+        },
+      }),
+    },
+  )
+  const api = opened
+  await api.call('PUT', 'datasets/d', 'MASTER', definition())
+  api.work()
+  await stalled.promise
+  try {
+    // The other computes what is new once more: in the same slot where the first one's run is not stored yet.
+    // Not a slot in which it tidies up: noon is the beginning of such a one.
+    if (when === 'after') clock.ms += 3 * REFRESH_S * 1_000
+    api.work()
+    await ran(api, when === 'after' ? 2 : 1)
+    const expected = await adHoc(api, {}, { user: 'ann' }, 'this_30_days')
+    const others = async () => (await resultOf(api, 'd', { user: 'ann' }, 'this_30_days')).result
+    expect(await others()).toEqual(expected)
+    if (when === 'before') await eventually('the other tidied up', async () => removals === 1)
+    isGoingOn = true
+    goesOn.resolve()
+    await tidied.promise
+    expect(await others()).toEqual(expected)
+  } finally {
+    goesOn.resolve()
+  }
 })
 
 test('a dataset that is too large says so, and is read from the events', async () => {

@@ -5,6 +5,7 @@ import { type DeletionsOf, grantOf, NO_OPTIONS, type Grant } from '../../../serv
 import { deletionOf } from '../../../services/shared/deletions/model.ts'
 import type { EventLog } from '../../../services/shared/log/port.ts'
 import type { KeyKind, KeyOptions } from '../../../services/shared/registry/model.ts'
+import type { Warehouse } from '../../../services/shared/warehouse/port.ts'
 import { buildQueryApi, SETTINGS } from '../api.ts'
 import { hexId, openTestWarehouse, store, WIDE_LIMITS } from '../stored-events.ts'
 
@@ -54,6 +55,8 @@ export async function openDatasets(
     readonly clock: { readonly ms: number }
     readonly refreshS: number
     readonly valuesMax?: number
+    /** Stands before the warehouse, to hold back what is told to it. */
+    readonly before?: (warehouse: Warehouse) => Warehouse
   },
 ) {
   const opened = await openTestWarehouse()
@@ -85,7 +88,7 @@ export async function openDatasets(
   for (const [name, options] of Object.entries(access)) keys[name] = grant('access', options)
   const { refreshS = 0, valuesMax = SETTINGS.datasets.valuesMax } = ahead ?? {}
   const { app, works, metrics } = buildQueryApi({
-    warehouse: opened.warehouse,
+    warehouse: ahead?.before?.(opened.warehouse) ?? opened.warehouse,
     keys,
     nowMs: NOW,
     ...(ahead !== undefined && { now: () => ahead.clock.ms }),
@@ -127,9 +130,10 @@ export async function openDatasets(
       const { rows } = await opened.warehouse.read({ ...query, queryId: randomUUID(), signal: stop.signal })
       return Number(rows[0]?.[0])
     },
-    /** Begins to compute ahead. */
-    work: () => {
-      running = Promise.all(works.map(async ({ run }) => run(stop.signal)))
+    /** Begins to compute ahead, until `until` or the end. */
+    work: (until?: AbortSignal) => {
+      const signal = until === undefined ? stop.signal : AbortSignal.any([stop.signal, until])
+      running = Promise.all([running, ...works.map(async ({ run }) => run(signal))])
     },
   }
 }
