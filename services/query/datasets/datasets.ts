@@ -96,6 +96,10 @@ export function createDatasets(context: QueryContext, work: DatasetWork | undefi
         const generations = [...generationsOf(state), ...state.former]
         await cells.remove(projectId, name, { version, generations })
       },
+      // Of another version, the first refresh of that one removes it.
+      async abandon({ projectId, name }) {
+        if (definitions.get(KIND, projectId, name) === undefined) await cells.remove(projectId, name)
+      },
       meters,
       logger,
       now,

@@ -268,3 +268,37 @@ test('whatever is defined: what was computed ahead is what the same query with t
   }
   expect(await api.metric('dataset_answers_total')).not.toMatch(/from="computed"/)
 })
+
+test('a dataset that is deleted while it is refreshed leaves no cells behind', async () => {
+  const mayGoOn = Promise.withResolvers<void>()
+  let waiting = false
+  const beforeInsert = async (table: string): Promise<void> => {
+    if (table !== 'dataset_cells') return
+    waiting = true
+    await mayGoOn.promise
+  }
+  opened = await openDatasets(events, {}, { log, clock, refreshS: REFRESH_S, beforeInsert })
+  const api = opened
+  await api.call('PUT', 'datasets/d', 'MASTER', definition())
+  api.work()
+  await eventually('a refresh about to store', async () => waiting, 20_000)
+  expect((await api.call('DELETE', 'datasets/d', 'MASTER')).status).toBe(204)
+  mayGoOn.resolve()
+  const isOver = async (): Promise<boolean> =>
+    /outcome="superseded"\} 1/.test(await api.metric('dataset_runs_total')) && (await api.count('dataset_cells')) === 0
+  await eventually('nothing is left', isOver, 10_000)
+  expect(await api.count('dataset_runs')).toBe(0)
+})
+
+test('cells are made anew before they expire', async () => {
+  const api = await open()
+  await api.call('PUT', 'datasets/d', 'MASTER', definition({ timeframe: 'this_2_years', interval: 'monthly' }))
+  api.work()
+  await ran(api, 1)
+  clock.ms += REFRESH_S * 1_000
+  await ran(api, 2)
+  const { computed } = await counted(api)
+  clock.ms += 31 * DAY
+  await ran(api, 3)
+  expect((await counted(api)).computed).toBeGreaterThanOrEqual(computed + 12)
+})

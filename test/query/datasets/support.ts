@@ -3,6 +3,7 @@ import { DEPLOYMENT } from '../../support/api.ts'
 import { openTestRegistry } from '../../support/open-registry.ts'
 import { type DeletionsOf, grantOf, NO_OPTIONS, type Grant } from '../../../services/shared/registry/grant.ts'
 import { deletionOf } from '../../../services/shared/deletions/model.ts'
+import type { Warehouse } from '../../../services/shared/warehouse/port.ts'
 import type { EventLog } from '../../../services/shared/log/port.ts'
 import type { KeyKind, KeyOptions } from '../../../services/shared/registry/model.ts'
 import { buildQueryApi, SETTINGS } from '../api.ts'
@@ -54,6 +55,8 @@ export async function openDatasets(
     readonly clock: { readonly ms: number }
     readonly refreshS: number
     readonly valuesMax?: number
+    /** Awaited before each insert into a table. */
+    readonly beforeInsert?: (table: string) => Promise<void>
   },
 ) {
   const opened = await openTestWarehouse()
@@ -85,7 +88,7 @@ export async function openDatasets(
   for (const [name, options] of Object.entries(access)) keys[name] = grant('access', options)
   const { refreshS = 0, valuesMax = SETTINGS.datasets.valuesMax } = ahead ?? {}
   const { app, works, metrics } = buildQueryApi({
-    warehouse: opened.warehouse,
+    warehouse: slowed(opened.warehouse, ahead?.beforeInsert),
     keys,
     nowMs: NOW,
     ...(ahead !== undefined && { now: () => ahead.clock.ms }),
@@ -132,6 +135,21 @@ export async function openDatasets(
       running = Promise.all(works.map(async ({ run }) => run(stop.signal)))
     },
   }
+}
+
+function slowed(warehouse: Warehouse, beforeInsert: ((table: string) => Promise<void>) | undefined): Warehouse {
+  if (beforeInsert === undefined) return warehouse
+  const insert: Warehouse['insert'] = async (request) => {
+    await beforeInsert(request.table)
+    return warehouse.insert(request)
+  }
+  return new Proxy(warehouse, {
+    get(target, name) {
+      if (name === 'insert') return insert
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
 }
 
 export const definition = (query: Readonly<Record<string, unknown>> = {}, indexBy: unknown = 'user') => ({
