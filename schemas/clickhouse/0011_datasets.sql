@@ -20,7 +20,8 @@ ORDER BY (project, name, version, slot, ran_at)
 TTL toDateTime(ran_at) + INTERVAL 7 DAY
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, index_granularity = 256;
 -- What a dataset has for one index value in one interval: rows as the query gave them, in JSON. A generation is what one
--- refresh made; its cells count for nothing until a run names it.
+-- refresh made; its cells count for nothing until a run names it. What is current is made anew long before it expires; what
+-- nothing names, of a refresh that came to nothing or of a project that is gone, goes with its month.
 CREATE TABLE IF NOT EXISTS dataset_cells
 (
     project String,
@@ -35,4 +36,5 @@ CREATE TABLE IF NOT EXISTS dataset_cells
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(computed_at)
 ORDER BY (project, name, version, index_key, bucket, generation)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+TTL toDateTime(computed_at) + INTERVAL 60 DAY
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, index_granularity = 1024;

@@ -61,7 +61,7 @@ export async function computeDataset(
   const limits = deps.limitsOf(grant)
   // Before the rows themselves are read: what comes in between is computed twice rather than never.
   const changes = await changesAfter(deps.warehouse, grant, scope, before.marks, limits, signal)
-  const old = outdated(before, buckets, changes)
+  const old = outdated(before, buckets, changes, ranAtMs)
   const runs = runsOf(old)
   const [first, last] = [old[0] ?? 0, old.at(-1) ?? -1]
   const generation = randomUUID()
@@ -87,7 +87,7 @@ export async function computeDataset(
   deps.intervals('kept', buckets.length - computed.length)
   const state = {
     marks: newMarks(before, changes),
-    made: withMade(before, buckets, computed, generation),
+    made: withMade(before, buckets, computed, generation, ranAtMs),
     former: generationsOf(before),
   }
   return {

@@ -102,6 +102,10 @@ export function createDatasets(context: QueryContext, work: DatasetWork | undefi
         const beforeMs = Math.min(ranAtMs, stored?.ranAtMs ?? ranAtMs)
         await cells.remove(projectId, name, { version, generations, beforeMs })
       },
+      // Of another version, the first refresh of that one removes it.
+      async abandon({ projectId, name }) {
+        if (definitions.get(KIND, projectId, name) === undefined) await cells.remove(projectId, name)
+      },
       meters,
       logger,
       now,

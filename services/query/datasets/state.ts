@@ -16,11 +16,21 @@ export interface Mark {
   readonly before: number
 }
 
+/** An interval that has cells. */
+export interface MadeBucket extends Bucket {
+  /** In which they were made. */
+  readonly generation: string
+  /** When, in milliseconds since 1970. */
+  readonly madeAtMs: number
+}
+
+/** Older cells are made anew, well before the table drops them. */
+const AGE_MS_MAX = 30 * 86_400_000
+
 /** What became of the last refresh. */
 export interface DatasetState {
   readonly marks: readonly Mark[]
-  /** The generation in which each interval's cells were made. */
-  readonly made: readonly (Bucket & { readonly generation: string })[]
+  readonly made: readonly MadeBucket[]
   /** Generations of the state before: who read that may still be after their cells. */
   readonly former: readonly string[]
 }
@@ -41,13 +51,14 @@ const samePartition = ({ epoch, partition }: Pick<Mark, 'epoch' | 'partition'>):
 export const bucketsOf = (edges: readonly number[]): readonly Bucket[] =>
   edges.slice(0, -1).map((startMs, i) => ({ startMs, endMs: edges[i + 1] ?? startMs }))
 
-/** Which of the intervals have no cells, or rows that their cells may not know; by their places. */
+/** Which of the intervals have no cells, old ones, or rows that their cells may not know; by their places. */
 export function outdated(
   state: DatasetState,
   buckets: readonly Bucket[],
   changes: readonly Change[],
+  nowMs: number,
 ): readonly number[] {
-  const made = new Set(state.made.map(sameBucket))
+  const made = new Set(state.made.filter(({ madeAtMs }) => nowMs - madeAtMs < AGE_MS_MAX).map(sameBucket))
   const changed = new Set(changes.map(({ bucket }) => bucket))
   return [...buckets.keys()].filter((i) => {
     const bucket = buckets[i]
@@ -86,13 +97,13 @@ export function withMade(
   buckets: readonly Bucket[],
   places: readonly number[],
   generation: string,
+  madeAtMs: number,
 ): DatasetState['made'] {
-  const known = new Map(state.made.map((one) => [sameBucket(one), one.generation]))
+  const known = new Map(state.made.map((one) => [sameBucket(one), one]))
   const anew = new Set(places)
-  return buckets.flatMap((bucket, i) => {
-    const of = anew.has(i) ? generation : known.get(sameBucket(bucket))
-    return of === undefined ? [] : [{ ...bucket, generation: of }]
-  })
+  return buckets.flatMap((bucket, i) =>
+    anew.has(i) ? { ...bucket, generation, madeAtMs } : (known.get(sameBucket(bucket)) ?? []),
+  )
 }
 
 export const generationsOf = ({ made }: Pick<DatasetState, 'made'>): readonly string[] => [
@@ -101,11 +112,12 @@ export const generationsOf = ({ made }: Pick<DatasetState, 'made'>): readonly st
 
 /** As text, to be kept. Generations are few and intervals many. */
 export function stateText({ marks, made, former }: DatasetState): string {
-  const generations = generationsOf({ made })
+  const generations = new Map(made.map(({ generation, madeAtMs }) => [generation, madeAtMs]))
+  const places = new Map([...generations.keys()].map((generation, i) => [generation, i]))
   return JSON.stringify({
     marks: marks.map(({ epoch, partition, offset, before }) => [epoch, partition, offset, before]),
-    generations,
-    made: made.map(({ startMs, endMs, generation }) => [startMs, endMs, generations.indexOf(generation)]),
+    generations: [...generations],
+    made: made.map(({ startMs, endMs, generation }) => [startMs, endMs, places.get(generation)]),
     former,
   })
 }
@@ -114,13 +126,16 @@ export function stateText({ marks, made, former }: DatasetState): string {
 export function parseState(text: string): DatasetState {
   const { marks, generations, made, former } = JSON.parse(text) as {
     readonly marks: readonly (readonly [string, number, number, number])[]
-    readonly generations: readonly string[]
+    readonly generations: readonly (readonly [string, number])[]
     readonly made: readonly (readonly [number, number, number])[]
     readonly former: readonly string[]
   }
   return {
     marks: marks.map(([epoch, partition, offset, before]) => ({ epoch, partition, offset, before })),
-    made: made.map(([startMs, endMs, of]) => ({ startMs, endMs, generation: generations[of] ?? '' })),
+    made: made.map(([startMs, endMs, of]) => {
+      const [generation = '', madeAtMs = 0] = generations[of] ?? []
+      return { startMs, endMs, generation, madeAtMs }
+    }),
     former,
   }
 }

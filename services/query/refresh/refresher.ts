@@ -27,6 +27,8 @@ export interface RefreshDeps {
   readonly settings: { readonly refreshesMax: number; readonly resultBytesMax: number }
   /** After a run was stored. `isFirst`: of its version. What fails here is told in the log, and no more. */
   readonly tidy: (run: RunRecord, isFirst: boolean) => Promise<void>
+  /** After a result was made that nobody wants any more. As with `tidy`, what fails here is told in the log. */
+  readonly abandon?: (definition: Definition) => Promise<void>
   readonly meters: Pick<RefreshMeters, 'ran'>
   readonly logger: Logger
   /** Milliseconds since 1970. */
@@ -167,6 +169,7 @@ export function createRefresher(deps: RefreshDeps): Refresher {
     const current = definitions.get(deps.kind, projectId, name)
     if (current !== definition || versionOf(current, plan.collections) !== version) {
       ended('superseded')
+      await careful(definition, async () => deps.abandon?.(definition))
       return undefined
     }
     const attempt = before.failures + 1
@@ -184,16 +187,15 @@ export function createRefresher(deps: RefreshDeps): Refresher {
       return failed
     }
     ended(result === null ? 'failed' : 'stored')
-    await tidied(run, before.slot === null && attempt === 1)
+    await careful(definition, async () => deps.tidy(run, before.slot === null && attempt === 1))
     if (result === null) return failed
     return { ...NO_PROGRESS, slot, freshAtMs: ranAtMs }
   }
 
-  const tidied = async (run: RunRecord, isFirst: boolean): Promise<void> => {
+  const careful = async ({ projectId, name }: Definition, work: () => Promise<void> | undefined): Promise<void> => {
     try {
-      await deps.tidy(run, isFirst)
+      await work()
     } catch (error) {
-      const { projectId, name } = run
       logger.warn({ project: projectId, kind: deps.kind, name, err: error }, 'older results stay until they expire')
     }
   }

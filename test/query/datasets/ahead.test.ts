@@ -236,70 +236,62 @@ const handingOver = (moved: () => boolean): Pick<EventLog, 'consume'> => ({
   },
 })
 
-test.each([
-  ['after', 'its run was stored', (table: string, isCommand: boolean) => isCommand && table.includes('dataset_cells')],
-  ['before', 'its run was stored', (table: string, isCommand: boolean) => !isCommand && table === 'dataset_runs'],
-] as const)('who stalled %s %s removes nothing that others have named since', async (when, _what, isStall) => {
-  const stalled = Promise.withResolvers<void>()
-  const goesOn = Promise.withResolvers<void>()
-  const tidied = Promise.withResolvers<void>()
-  let stalls = 0
-  let isGoingOn = false
-  let removals = 0
-  const stall = async (): Promise<void> => {
-    stalls++
-    stalled.resolve()
-    await goesOn.promise
-  }
-  opened = await openDatasets(
-    events,
-    {},
-    {
-      log: handingOver(() => stalls > 0),
-      clock,
-      refreshS: REFRESH_S,
-      before: (warehouse) => ({
-        kind: warehouse.kind,
-        read: async (request) => warehouse.read(request),
-        stream: async (request) => warehouse.stream(request),
-        ping: async () => warehouse.ping(),
-        close: async () => warehouse.close(),
-        async insert(request) {
-          if (stalls === 0 && isStall(request.table, false)) await stall()
-          await warehouse.insert(request)
+test.each(['before', 'after'] as const)(
+  'who stalled %s its run was stored removes nothing that others have named since',
+  async (when) => {
+    const stalled = Promise.withResolvers<void>()
+    const goesOn = Promise.withResolvers<void>()
+    const tidied = Promise.withResolvers<void>()
+    let stalls = 0
+    let isGoingOn = false
+    let removals = 0
+    const stall = async (): Promise<void> => {
+      if (stalls++ > 0) return
+      stalled.resolve()
+      await goesOn.promise
+    }
+    opened = await openDatasets(
+      events,
+      {},
+      {
+        log: handingOver(() => stalls > 0),
+        clock,
+        refreshS: REFRESH_S,
+        beforeInsert: async (table) => {
+          if (when === 'before' && table === 'dataset_runs') await stall()
         },
-        async command(sql, params) {
-          if (stalls === 0 && isStall(sql, true)) await stall()
-          await warehouse.command(sql, params)
-          if (!sql.includes('dataset_cells')) return
+        aroundCommand: async (sql, command) => {
+          const isRemoval = sql.includes('dataset_cells')
+          if (when === 'after' && isRemoval) await stall()
+          await command()
+          if (!isRemoval) return
           removals++
           if (isGoingOn) tidied.resolve()
         },
-      }),
-    },
-  )
-  const api = opened
-  await api.call('PUT', 'datasets/d', 'MASTER', definition())
-  api.work()
-  await stalled.promise
-  try {
-    // The other computes what is new once more: in the same slot where the first one's run is not stored yet.
-    // Not a slot in which it tidies up: noon is the beginning of such a one.
-    if (when === 'after') clock.ms += 3 * REFRESH_S * 1_000
+      },
+    )
+    const api = opened
+    await api.call('PUT', 'datasets/d', 'MASTER', definition())
     api.work()
-    await ran(api, when === 'after' ? 2 : 1)
-    const expected = await adHoc(api, {}, { user: 'ann' }, 'this_30_days')
-    const others = async () => (await resultOf(api, 'd', { user: 'ann' }, 'this_30_days')).result
-    expect(await others()).toEqual(expected)
-    if (when === 'before') await eventually('the other tidied up', async () => removals === 1)
-    isGoingOn = true
-    goesOn.resolve()
-    await tidied.promise
-    expect(await others()).toEqual(expected)
-  } finally {
-    goesOn.resolve()
-  }
-})
+    await stalled.promise
+    try {
+      // The other is in the same slot where no run of it is stored, else in one in which it does not tidy up: noon begins one.
+      if (when === 'after') clock.ms += 3 * REFRESH_S * 1_000
+      api.work()
+      await ran(api, when === 'after' ? 2 : 1)
+      const expected = await adHoc(api, {}, { user: 'ann' }, 'this_30_days')
+      const others = async () => (await resultOf(api, 'd', { user: 'ann' }, 'this_30_days')).result
+      expect(await others()).toEqual(expected)
+      if (when === 'before') await eventually('the other tidied up', async () => removals === 1)
+      isGoingOn = true
+      goesOn.resolve()
+      await tidied.promise
+      expect(await others()).toEqual(expected)
+    } finally {
+      goesOn.resolve()
+    }
+  },
+)
 
 test('a dataset that is too large says so, and is read from the events', async () => {
   const api = await open({}, 20)
@@ -354,4 +346,38 @@ test('whatever is defined: what was computed ahead is what the same query with t
     expect(got.result, JSON.stringify([SEED, cases[n]])).toEqual(await adHoc(api, query, { user }, spans[2] ?? ''))
   }
   expect(await api.metric('dataset_answers_total')).not.toMatch(/from="computed"/)
+})
+
+test('a dataset that is deleted while it is refreshed leaves no cells behind', async () => {
+  const mayGoOn = Promise.withResolvers<void>()
+  let waiting = false
+  const beforeInsert = async (table: string): Promise<void> => {
+    if (table !== 'dataset_cells') return
+    waiting = true
+    await mayGoOn.promise
+  }
+  opened = await openDatasets(events, {}, { log, clock, refreshS: REFRESH_S, beforeInsert })
+  const api = opened
+  await api.call('PUT', 'datasets/d', 'MASTER', definition())
+  api.work()
+  await eventually('a refresh about to store', async () => waiting, 20_000)
+  expect((await api.call('DELETE', 'datasets/d', 'MASTER')).status).toBe(204)
+  mayGoOn.resolve()
+  const isOver = async (): Promise<boolean> =>
+    /outcome="superseded"\} 1/.test(await api.metric('dataset_runs_total')) && (await api.count('dataset_cells')) === 0
+  await eventually('nothing is left', isOver, 10_000)
+  expect(await api.count('dataset_runs')).toBe(0)
+})
+
+test('cells are made anew before they expire', async () => {
+  const api = await open()
+  await api.call('PUT', 'datasets/d', 'MASTER', definition({ timeframe: 'this_2_years', interval: 'monthly' }))
+  api.work()
+  await ran(api, 1)
+  clock.ms += REFRESH_S * 1_000
+  await ran(api, 2)
+  const { computed } = await counted(api)
+  clock.ms += 31 * DAY
+  await ran(api, 3)
+  expect((await counted(api)).computed).toBeGreaterThanOrEqual(computed + 12)
 })

@@ -3,9 +3,9 @@ import { DEPLOYMENT } from '../../support/api.ts'
 import { openTestRegistry } from '../../support/open-registry.ts'
 import { type DeletionsOf, grantOf, NO_OPTIONS, type Grant } from '../../../services/shared/registry/grant.ts'
 import { deletionOf } from '../../../services/shared/deletions/model.ts'
+import type { Warehouse } from '../../../services/shared/warehouse/port.ts'
 import type { EventLog } from '../../../services/shared/log/port.ts'
 import type { KeyKind, KeyOptions } from '../../../services/shared/registry/model.ts'
-import type { Warehouse } from '../../../services/shared/warehouse/port.ts'
 import { buildQueryApi, SETTINGS } from '../api.ts'
 import { hexId, openTestWarehouse, store, WIDE_LIMITS } from '../stored-events.ts'
 
@@ -55,8 +55,10 @@ export async function openDatasets(
     readonly clock: { readonly ms: number }
     readonly refreshS: number
     readonly valuesMax?: number
-    /** Stands before the warehouse, to hold back what is told to it. */
-    readonly before?: (warehouse: Warehouse) => Warehouse
+    /** Awaited before each insert into a table. */
+    readonly beforeInsert?: (table: string) => Promise<void>
+    /** Does a command, when it likes. */
+    readonly aroundCommand?: (sql: string, command: () => Promise<void>) => Promise<void>
   },
 ) {
   const opened = await openTestWarehouse()
@@ -88,7 +90,7 @@ export async function openDatasets(
   for (const [name, options] of Object.entries(access)) keys[name] = grant('access', options)
   const { refreshS = 0, valuesMax = SETTINGS.datasets.valuesMax } = ahead ?? {}
   const { app, works, metrics } = buildQueryApi({
-    warehouse: ahead?.before?.(opened.warehouse) ?? opened.warehouse,
+    warehouse: slowed(opened.warehouse, ahead),
     keys,
     nowMs: NOW,
     ...(ahead !== undefined && { now: () => ahead.clock.ms }),
@@ -130,12 +132,33 @@ export async function openDatasets(
       const { rows } = await opened.warehouse.read({ ...query, queryId: randomUUID(), signal: stop.signal })
       return Number(rows[0]?.[0])
     },
-    /** Begins to compute ahead, until `until` or the end. */
-    work: (until?: AbortSignal) => {
-      const signal = until === undefined ? stop.signal : AbortSignal.any([stop.signal, until])
-      running = Promise.all([running, ...works.map(async ({ run }) => run(signal))])
+    /** Begins to compute ahead; told again, as one more process. */
+    work: () => {
+      running = Promise.all([running, ...works.map(async ({ run }) => run(stop.signal))])
     },
   }
+}
+
+type Slow = Pick<NonNullable<Parameters<typeof openDatasets>[2]>, 'beforeInsert' | 'aroundCommand'>
+
+function slowed(warehouse: Warehouse, { beforeInsert, aroundCommand }: Slow = {}): Warehouse {
+  if (beforeInsert === undefined && aroundCommand === undefined) return warehouse
+  const insert: Warehouse['insert'] = async (request) => {
+    await beforeInsert?.(request.table)
+    return warehouse.insert(request)
+  }
+  const command: Warehouse['command'] = async (sql, params) => {
+    const told = async (): Promise<void> => warehouse.command(sql, params)
+    return aroundCommand === undefined ? told() : aroundCommand(sql, told)
+  }
+  return new Proxy(warehouse, {
+    get(target, name) {
+      if (name === 'insert') return insert
+      if (name === 'command') return command
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
 }
 
 export const definition = (query: Readonly<Record<string, unknown>> = {}, indexBy: unknown = 'user') => ({
