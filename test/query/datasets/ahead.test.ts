@@ -61,8 +61,8 @@ const counted = async (
     runs: value(/runs_total\{outcome="stored"\} (\d+)/),
   }
 }
-const ran = async (api: Api, runs: number): Promise<void> => {
-  await eventually('a refresh', async () => (await counted(api)).runs >= runs, 20_000)
+const ran = async (api: Api, runs: number, withinMs = 20_000): Promise<void> => {
+  await eventually('a refresh', async () => (await counted(api)).runs >= runs, withinMs)
 }
 const adHoc = async (api: Api, query: object, index: object, timeframe: string): Promise<readonly Row[]> => {
   const {
@@ -339,7 +339,7 @@ test('whatever is defined: what was computed ahead is what the same query with t
     expect((await api.call('PUT', `datasets/d${n}`, 'MASTER', definition(query))).status).toBe(201)
   }
   api.work()
-  await ran(api, cases.length)
+  await ran(api, cases.length, 90_000)
   for (const [n, { spans, user }] of cases.entries()) {
     const { timeframe: _whole, ...query } = defined[n] ?? {}
     const got = await resultOf(api, `d${n}`, { user }, spans[2] ?? '')
