@@ -29,15 +29,14 @@ export interface CellStore {
     range: { readonly fromMs: number; readonly beforeMs: number; readonly generations: readonly string[] },
     signal: AbortSignal,
   ): Promise<readonly StoredCell[]>
-  /**
-   * Removes what was computed before a moment and is of other versions or of generations that are not named; all of it when
-   * `keep` is left out.
-   */
-  remove(
+  /** Removes what was computed before a moment and is of other versions, or of generations that are not named. */
+  tidy(
     projectId: string,
     name: string,
-    keep?: { readonly version: string; readonly generations: readonly string[]; readonly beforeMs: number },
+    keep: { readonly version: string; readonly generations: readonly string[]; readonly beforeMs: number },
   ): Promise<void>
+  /** Removes all of a definition, whose version its cells' begin with; not those of a later one of the same name. */
+  forget(projectId: string, name: string, definitionVersion: string): Promise<void>
 }
 
 const TABLE = 'dataset_cells'
@@ -100,15 +99,18 @@ WHERE project = {project:String} AND name = {name:String} AND version = {version
         rows: JSON.parse(String(text)) as readonly Row[],
       }))
     },
-    async remove(projectId, name, keep) {
-      const others =
-        keep === undefined
-          ? ''
-          : ` AND computed_at < fromUnixTimestamp64Milli({beforeMs:Int64})
-  AND NOT (version = {version:String} AND generation IN ({generations:Array(String)}))`
+    async tidy(projectId, name, keep) {
       await warehouse.command(
-        `DELETE FROM ${TABLE} WHERE project = {project:String} AND name = {name:String}${others}`,
+        `DELETE FROM ${TABLE} WHERE project = {project:String} AND name = {name:String}
+  AND computed_at < fromUnixTimestamp64Milli({beforeMs:Int64})
+  AND NOT (version = {version:String} AND generation IN ({generations:Array(String)}))`,
         { project: projectId, name, ...keep },
+      )
+    },
+    async forget(projectId, name, definitionVersion) {
+      await warehouse.command(
+        `DELETE FROM ${TABLE} WHERE project = {project:String} AND name = {name:String} AND startsWith(version, {version:String})`,
+        { project: projectId, name, version: definitionVersion },
       )
     },
   }

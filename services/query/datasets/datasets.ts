@@ -100,11 +100,11 @@ export function createDatasets(context: QueryContext, work: DatasetWork | undefi
         const state = stored === undefined ? NO_STATE : parseState(stored.text)
         const generations = [...generationsOf(state), ...state.former]
         const beforeMs = Math.min(ranAtMs, stored?.ranAtMs ?? ranAtMs)
-        await cells.remove(projectId, name, { version, generations, beforeMs })
+        await cells.tidy(projectId, name, { version, generations, beforeMs })
       },
-      // Of another version, the first refresh of that one removes it.
-      async abandon({ projectId, name }) {
-        if (definitions.get(KIND, projectId, name) === undefined) await cells.remove(projectId, name)
+      // What only a deletion made out of date goes with the first refresh after it.
+      async abandon({ projectId, name, version }) {
+        if (definitions.get(KIND, projectId, name)?.version !== version) await cells.forget(projectId, name, version)
       },
       meters,
       logger,
@@ -143,11 +143,10 @@ export function createDatasets(context: QueryContext, work: DatasetWork | undefi
       }
       return { results, rowsRead }
     },
-    async forget({ projectId, name }) {
-      if (!isAhead) return
+    async forget({ projectId, name, version }) {
       try {
         await runs.remove(projectId, name)
-        await cells.remove(projectId, name)
+        await cells.forget(projectId, name, version)
       } catch (error) {
         // Nothing serves them: they carry the version of a definition that is gone.
         logger.warn({ project: projectId, dataset: name, err: error }, 'results of a dataset stay until they expire')

@@ -10,6 +10,9 @@ const RECORD = `CREATE TABLE IF NOT EXISTS schema_migrations
 (version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC'))
 ENGINE = ReplacingMergeTree ORDER BY version`
 
+/** What is answered or built upon once it is inserted: a run that is kept must not have lost the cells it names. */
+const SYNCED = ['events', 'event_repeats', 'event_properties', 'cached_query_runs', 'dataset_cells', 'dataset_runs']
+
 const LIMITS: ReadLimits = {
   executionS: 30,
   rowsToRead: 1_000_000,
@@ -74,7 +77,7 @@ export async function migrate(warehouse: Warehouse, options: MigrateOptions): Pr
   }
   if (options.syncInserts !== undefined) {
     const sync = options.syncInserts ? 1 : 0
-    for (const table of ['events', 'event_repeats', 'event_properties']) {
+    for (const table of SYNCED) {
       await warehouse.command(
         `ALTER TABLE ${table} MODIFY SETTING fsync_after_insert = ${sync}, fsync_part_directory = ${sync}`,
       )
