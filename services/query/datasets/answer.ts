@@ -9,7 +9,7 @@ import type { QueryRunner } from '../run-query.ts'
 import type { CellStore } from './cells.ts'
 import type { IntervalQuery, IndexValues } from './definition.ts'
 import { indexKey } from './index-key.ts'
-import { bucketsOf, type DatasetState, runsOf } from './state.ts'
+import { bucketsOf, type DatasetState, runsOf, sameBucket } from './state.ts'
 
 export interface AnswerDeps {
   readonly cells: Pick<CellStore, 'read'>
@@ -40,8 +40,10 @@ export async function answerFromCells(
   const { timeframe, interval } = first.query
   const edges = bucketEdges(timeframe, interval)
   const valueAt = bucketValue(edges)
-  const made = new Map(state.made.map(({ startMs, endMs, generation }) => [`${startMs}/${endMs}`, generation]))
-  const generations = bucketsOf(edges).map(({ startMs, endMs }) => made.get(`${startMs}/${endMs}`))
+  // The values differ in what is filtered, and not in what an answer looks like.
+  const { shape } = compileQuery(first.query, grant, nowMs)
+  const made = new Map(state.made.map((bucket) => [sameBucket(bucket), bucket.generation]))
+  const generations = bucketsOf(edges).map((bucket) => made.get(sameBucket(bucket)))
   const missing = runsOf([...generations.keys()].filter((i) => generations[i] === undefined))
   const keys = asked.map(({ values }) => indexKey(values))
   const range = {
@@ -74,7 +76,7 @@ export async function answerFromCells(
       rows.push(...live.rows.map(([bucket, ...row]) => [valueAt(from + placeOf(Number(bucket))), ...row]))
       rowsRead += live.rowsRead
     }
-    results.push(shapeResult(compileQuery(query, grant, nowMs).shape, rows))
+    results.push(shapeResult(shape, rows))
   }
   return { results, rowsRead }
 }

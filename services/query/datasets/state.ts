@@ -45,7 +45,8 @@ export interface Change {
   readonly offset: number
 }
 
-const sameBucket = ({ startMs, endMs }: Bucket): string => `${startMs}/${endMs}`
+/** The same for intervals that begin and end at the same moments. */
+export const sameBucket = ({ startMs, endMs }: Bucket): string => `${startMs}/${endMs}`
 const samePartition = ({ epoch, partition }: Pick<Mark, 'epoch' | 'partition'>): string => `${epoch}/${partition}`
 
 export const bucketsOf = (edges: readonly number[]): readonly Bucket[] =>
