@@ -13,6 +13,9 @@ const CODES = {
   LOG_REJECTED: { status: 500, retry: false, expose: false },
   WAREHOUSE_UNAVAILABLE: { status: 503, retry: true, expose: false },
   WAREHOUSE_REJECTED: { status: 500, retry: false, expose: false },
+  BUCKET_UNAVAILABLE: { status: 503, retry: true, expose: false },
+  BUCKET_REFUSED: { status: 500, retry: false, expose: false },
+  BUCKET_CONFLICT: { status: 500, retry: false, expose: false },
   SHUTTING_DOWN: { status: 503, retry: true, expose: false },
 
   // The HTTP API's, shown to callers by name.

@@ -45,7 +45,8 @@ async function writeDraft(path: string, text: string, mode: number): Promise<str
   return draft
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** Makes the names in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
     await handle.sync()
