@@ -1,13 +1,14 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { openKafkaLog } from '../../services/shared/log/kafka/open.ts'
+import { cacheFolder, exists, fetchedOnce } from './fetched.ts'
+import { freePorts } from './free-ports.ts'
+import { watch } from './watch.ts'
 
 const run = promisify(execFile)
 
@@ -40,27 +41,10 @@ export async function missingForJavaKafka(): Promise<string | undefined> {
   }
 }
 
-const cacheFolder = (): string => join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tributary')
 const installed = (): string => join(cacheFolder(), `kafka-${KAFKA_VERSION}`)
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  )
 
 /** The folder with Kafka's jars; fetched once through Maven and kept for later runs. */
-async function install(): Promise<string> {
-  const folder = installed()
-  if (await exists(folder)) return folder
-  await mkdir(cacheFolder(), { recursive: true })
-  const unlock = await lockFile(`${folder}.lock`)
-  try {
-    if (!(await exists(folder))) await fetchJars(folder)
-  } finally {
-    await unlock()
-  }
-  return folder
-}
+const install = (): Promise<string> => fetchedOnce(installed(), fetchJars)
 
 async function fetchJars(folder: string): Promise<void> {
   const work = await mkdtemp(join(cacheFolder(), 'fetching-'))
@@ -75,48 +59,6 @@ async function fetchJars(folder: string): Promise<void> {
   } finally {
     await rm(work, { recursive: true, force: true })
   }
-}
-
-/** Waits for its turn among processes; a lock whose owner has died is taken over. */
-async function lockFile(path: string): Promise<() => Promise<void>> {
-  for (;;) {
-    try {
-      await writeFile(path, String(process.pid), { flag: 'wx' })
-      return () => rm(path, { force: true })
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-      const owner = Number(await readFile(path, 'utf8').catch(() => ''))
-      if (owner > 0 && !isAlive(owner)) await rm(path, { force: true })
-      await sleep(200)
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject)
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address()
-            resolve(typeof address === 'object' && address !== null ? address.port : 0)
-          })
-        }),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 /** What the broker's second listener lets in, by SASL PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
@@ -233,17 +175,6 @@ export async function startJavaKafka(): Promise<JavaKafka> {
     throw error
   }
   return { brokers, saslBrokers: [`127.0.0.1:${ports[1]}`], pid: () => server?.pid ?? 0, kill, restart: launch, stop }
-}
-
-/** A shell that outlives this process however it ends, sees its pipe close, ends the broker and removes its data. */
-function watch(pid: number, folder: string): ChildProcess {
-  const script = 'trap "" INT TERM HUP; cat >/dev/null; kill -9 "$0" 2>/dev/null; sleep 1; rm -rf "$1"'
-  const watcher = spawn('sh', ['-c', script, String(pid), folder], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
-  watcher.unref()
-  return watcher
 }
 
 async function answers(brokers: string[], ended: () => unknown, logFile: string): Promise<void> {

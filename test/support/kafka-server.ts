@@ -1,5 +1,4 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
+import { dockerAnswers } from './docker.ts'
 import { missingForJavaKafka, startJavaKafka } from './kafka-java.ts'
 
 export type StartedKafka =
@@ -17,15 +16,6 @@ export async function startKafka(): Promise<StartedKafka> {
   if (await dockerAnswers()) return startContainer()
   const unavailable = await missingForJavaKafka()
   return unavailable === undefined ? startJavaKafka() : { unavailable }
-}
-
-async function dockerAnswers(): Promise<boolean> {
-  try {
-    await promisify(execFile)('docker', ['info', '--format', '{{.ServerVersion}}'], { timeout: 5_000 })
-    return true
-  } catch {
-    return false
-  }
 }
 
 async function startContainer(): Promise<StartedKafka> {

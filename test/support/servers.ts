@@ -17,3 +17,16 @@ export function kafkaBrokers(): readonly string[] {
 export function clickhouseUrl(): string {
   return inject('clickhouse').url
 }
+
+/** Why this run has no S3 and GCS servers; undefined when it has them. */
+export function bucketsMissing(): string | undefined {
+  const buckets = inject('buckets')
+  return 'unavailable' in buckets ? buckets.unavailable : undefined
+}
+
+/** Addresses of the run's S3 and GCS servers. */
+export function bucketServers(): { readonly s3: string; readonly gcs: string } {
+  const buckets = inject('buckets')
+  if ('unavailable' in buckets) throw new Error(buckets.unavailable)
+  return buckets
+}

@@ -3,7 +3,6 @@ import { type BigIntStats, createReadStream } from 'node:fs'
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { syncFolder } from '../../config/durable-file.ts'
 import { AppError } from '../../errors.ts'
 import { checkKey } from '../key.ts'
@@ -76,7 +75,8 @@ export async function openFolderBucket(folder: string): Promise<Bucket> {
           await syncFolder(dirname(path))
         } catch (error) {
           if (note !== undefined) await rm(note, { force: true })
-          if (codeOf(error) === 'EEXIST') throw new AppError('BUCKET_CONFLICT', 'There is such an object.', { cause: error })
+          if (codeOf(error) === 'EEXIST')
+            throw new AppError('BUCKET_CONFLICT', 'There is such an object.', { cause: error })
           throw error
         } finally {
           await rm(draft, { force: true })
@@ -114,16 +114,17 @@ export async function openFolderBucket(folder: string): Promise<Bucket> {
 
 async function writeSynced(path: string, from: Readable, signal: AbortSignal): Promise<BigIntStats> {
   await using file = await open(path, 'wx')
-  await pipeline(from, file.createWriteStream({ autoClose: false }), { signal })
+  await file.writeFile(from, { signal })
   await file.sync()
-  return file.stat({ bigint: true })
+  return await file.stat({ bigint: true })
 }
 
 /** Each new folder's name is made durable in the one above it. */
 async function makeFolders(root: string, folder: string): Promise<void> {
   const first = await mkdir(folder, { recursive: true })
   if (first === undefined) return
-  for (let path = folder; path.length >= first.length && path !== root; path = dirname(path)) await syncFolder(dirname(path))
+  for (let path = folder; path.length >= first.length && path !== root; path = dirname(path))
+    await syncFolder(dirname(path))
 }
 
 const refused = (reason: BucketRefusal, message: string, cause?: unknown): AppError =>
