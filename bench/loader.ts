@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs, promisify } from 'node:util'
 import { Registry } from 'prom-client'
-import type { LoadableEvent } from '../services/loader/domain/decode.ts'
+import type { DecodedEvent } from '../services/shared/events/decode-record.ts'
 import { toParts } from '../services/loader/prepare.ts'
 import { RowBuffers } from '../services/loader/row-buffers.ts'
 import { EVENT_COLUMNS, EVENTS_TABLE } from '../services/loader/rows.ts'
@@ -66,7 +66,7 @@ async function direct(warehouse: Warehouse): Promise<number> {
   const batch = LOADER_DEFAULTS.batchRowsMax
   const payloads: { rowBinary: Buffer; rowCount: number }[] = []
   for (let start = 0; start < EVENTS; start += batch) {
-    const events = Array.from({ length: Math.min(batch, EVENTS - start) }, (_, index): LoadableEvent => {
+    const events = Array.from({ length: Math.min(batch, EVENTS - start) }, (_, index): DecodedEvent => {
       const record = { partition: 0, offset: BigInt(start + index), key: null, value: null, appendedAtMs: 0 }
       return { record, event: eventOf(start + index) }
     })

@@ -1,5 +1,5 @@
 import type { EventLog, LogRecord, PartitionClaim } from '../shared/log/port.ts'
-import type { BatchSlots } from './batch-slots.ts'
+import type { Slots } from '../shared/slots.ts'
 import type { OffsetRange } from './domain/intent.ts'
 import type { SealedBy } from './metrics.ts'
 import type { LoaderSettings } from './settings.ts'
@@ -20,13 +20,13 @@ const sizeOf = (record: LogRecord): number => (record.value?.length ?? 0) + (rec
 /** Cuts the records of one claim into batches. Each batch holds a slot, which its user gives back. */
 export class BatchReader {
   readonly #claim: PartitionClaim
-  readonly #slots: BatchSlots
+  readonly #slots: Slots
   readonly #settings: LoaderSettings
   readonly #onRead: (records: number) => void
   #position: bigint
   #ahead: readonly LogRecord[] = []
 
-  constructor(claim: PartitionClaim, slots: BatchSlots, settings: LoaderSettings, onRead: (records: number) => void) {
+  constructor(claim: PartitionClaim, slots: Slots, settings: LoaderSettings, onRead: (records: number) => void) {
     this.#claim = claim
     this.#slots = slots
     this.#settings = settings

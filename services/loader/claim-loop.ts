@@ -2,11 +2,11 @@ import { hasCode } from '../shared/errors.ts'
 import { decodeEvent, unreadableReason } from '../shared/events/codec.ts'
 import type { PartitionClaim } from '../shared/log/port.ts'
 import { type Batch, BatchReader } from './batch-reader.ts'
-import type { BatchSlots } from './batch-slots.ts'
+import type { Slots } from '../shared/slots.ts'
 import { parseIntent } from './domain/intent.ts'
 import { type EffectDeps, RangeEffect } from './effect.ts'
 import { prepare } from './prepare.ts'
-import { stopped } from './retry.ts'
+import { stopped } from '../shared/retry.ts'
 
 /** What `/metrics` shows of a claim. */
 export interface ClaimProgress {
@@ -28,7 +28,7 @@ const isLeft = (error: unknown): boolean => hasCode(error, 'LOG_FENCED') || hasC
  */
 export async function loadClaim(
   deps: EffectDeps,
-  slots: BatchSlots,
+  slots: Slots,
   claim: PartitionClaim,
   progress: ClaimProgress,
 ): Promise<void> {

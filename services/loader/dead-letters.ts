@@ -1,6 +1,6 @@
 import type { EventLog, PartitionClaim } from '../shared/log/port.ts'
 import { DEAD_LETTER_TOPIC } from '../shared/log/topics.ts'
-import type { DeadRecord } from './domain/decode.ts'
+import type { DeadRecord } from './domain/dead.ts'
 
 /** A message must stay below the megabyte that a broker takes; base64 adds a third. The whole record is still in its topic. */
 const PAYLOAD_BYTES_MAX = 512 * 1024

@@ -6,11 +6,12 @@ import type { Warehouse } from '../shared/warehouse/port.ts'
 import { writeDeadLetters } from './dead-letters.ts'
 import { splitForInserts } from './domain/arrange.ts'
 import type { Erase } from './domain/erase.ts'
-import type { DeadReason, DeadRecord, LoadableEvent } from './domain/decode.ts'
+import type { DeadReason, DeadRecord } from './domain/dead.ts'
+import type { DecodedEvent } from '../shared/events/decode-record.ts'
 import { formatIntent } from './domain/intent.ts'
 import type { LoaderMetrics } from './metrics.ts'
 import { encodeRows, type InsertPart, type PreparedBatch, toParts } from './prepare.ts'
-import { untilDefinite } from './retry.ts'
+import { untilDefinite } from '../shared/retry.ts'
 import type { RowBuffers } from './row-buffers.ts'
 import { EVENT_COLUMNS, EVENTS_TABLE, REPEAT_COLUMNS, REPEATS_TABLE, repeatRows } from './rows.ts'
 import type { LoaderSettings } from './settings.ts'
@@ -67,7 +68,7 @@ export class RangeEffect {
     const { batch, events } = this.#prepared
     const dead: DeadRecord[] = [...this.#prepared.dead]
     const { kept, parts } = await this.#keptParts(events)
-    const refused = new Set<LoadableEvent>()
+    const refused = new Set<DecodedEvent>()
     this.#erased = 0
     for (const [index, part] of parts.entries()) {
       for (const item of await this.#store(part, `${index}`)) {
@@ -96,8 +97,8 @@ export class RangeEffect {
   }
 
   async #keptParts(
-    events: readonly LoadableEvent[],
-  ): Promise<{ kept: readonly LoadableEvent[]; parts: readonly InsertPart[] }> {
+    events: readonly DecodedEvent[],
+  ): Promise<{ kept: readonly DecodedEvent[]; parts: readonly InsertPart[] }> {
     const { batch, parts } = this.#prepared
     if (parts !== undefined) return { kept: events, parts }
     const { epoch, partition } = this.#claim
@@ -112,7 +113,7 @@ export class RangeEffect {
   }
 
   /** Stores what the warehouse takes, and returns what it never will: halves are tried until the bad rows stand alone. */
-  async #store(part: InsertPart, sub: string): Promise<readonly LoadableEvent[]> {
+  async #store(part: InsertPart, sub: string): Promise<readonly DecodedEvent[]> {
     const { events, rowBinary, rowCount } = part
     try {
       if (rowCount > 0) await this.#insert(EVENTS_TABLE, EVENT_COLUMNS, rowBinary, rowCount, sub)
@@ -125,7 +126,7 @@ export class RangeEffect {
     }
     if (events.length === 1) return events
     const middle = Math.ceil(events.length / 2)
-    const refused: LoadableEvent[] = []
+    const refused: DecodedEvent[] = []
     for (const [index, half] of [events.slice(0, middle), events.slice(middle)].entries()) {
       const halfPart = await encodeRows(this.#claim.epoch, half, this.#deps)
       refused.push(...(await this.#store(halfPart, `${sub}b${index}`)))

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { DeadReason } from './domain/decode.ts'
+import type { DeadReason } from './domain/dead.ts'
 
 export type SealedBy = 'rows' | 'bytes' | 'age' | 'stop'
 export type InsertOutcome = 'stored' | 'unavailable' | 'rejected'

@@ -1,7 +1,8 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Batch } from './batch-reader.ts'
 import { sortForTable, splitForInserts } from './domain/arrange.ts'
-import { type DeadRecord, type DecodeEvent, decodeRecord, type LoadableEvent, type ReasonOf } from './domain/decode.ts'
+import type { DeadRecord } from './domain/dead.ts'
+import { type DecodeEvent, decodeRecord, type DecodedEvent, type ReasonOf } from '../shared/events/decode-record.ts'
 import type { Erase } from './domain/erase.ts'
 import type { RowBuffers } from './row-buffers.ts'
 import { eventRowsBytes, writeEventRow } from './rows.ts'
@@ -12,7 +13,7 @@ const STRETCH = 4_000
 
 /** Rows of some events. Where the parts are cut does not depend on what is erased: a replay may know of more deletions. */
 export interface InsertPart {
-  readonly events: readonly LoadableEvent[]
+  readonly events: readonly DecodedEvent[]
   readonly rowBinary: Buffer
   /** Without those that were deleted. */
   readonly rowCount: number
@@ -21,7 +22,7 @@ export interface InsertPart {
 export interface PreparedBatch {
   readonly batch: Batch
   /** In offset order. */
-  readonly events: readonly LoadableEvent[]
+  readonly events: readonly DecodedEvent[]
   readonly dead: readonly DeadRecord[]
   /** The inserts, where they need nothing but the records: no event of the batch can be a repeat. */
   readonly parts: readonly InsertPart[] | undefined
@@ -35,7 +36,7 @@ export interface RowEncoder {
 /** Rows of `events`, in the given order, without what was deleted. */
 export async function encodeRows(
   epoch: string,
-  events: readonly LoadableEvent[],
+  events: readonly DecodedEvent[],
   { buffers, erase }: RowEncoder,
 ): Promise<InsertPart> {
   const writer = new RowBinaryWriter(buffers.take(eventRowsBytes(events)))
@@ -55,7 +56,7 @@ export async function encodeRows(
 /** Events in the order of the table, cut into inserts. A function of the events alone. */
 export async function toParts(
   epoch: string,
-  events: readonly LoadableEvent[],
+  events: readonly DecodedEvent[],
   encoder: RowEncoder,
 ): Promise<readonly InsertPart[]> {
   const parts: InsertPart[] = []
@@ -73,7 +74,7 @@ export async function prepare(
   reasonOf: ReasonOf,
   encoder: RowEncoder,
 ): Promise<PreparedBatch> {
-  const events: LoadableEvent[] = []
+  const events: DecodedEvent[] = []
   const dead: DeadRecord[] = []
   for (const [index, record] of batch.records.entries()) {
     if (index > 0 && index % STRETCH === 0) await yieldToOthers()

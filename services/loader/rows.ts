@@ -1,5 +1,5 @@
 import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
-import type { LoadableEvent } from './domain/decode.ts'
+import type { DecodedEvent } from '../shared/events/decode-record.ts'
 
 export const EVENTS_TABLE = 'events'
 export const EVENT_COLUMNS = [
@@ -30,11 +30,11 @@ export const REPEAT_COLUMNS = [
 const ROW_BYTES = 160
 
 /** Bytes that are enough for the rows of these events, names of more than usual length aside. */
-export const eventRowsBytes = (events: readonly LoadableEvent[]): number =>
+export const eventRowsBytes = (events: readonly DecodedEvent[]): number =>
   events.reduce((sum, { event }) => sum + ROW_BYTES + 2 * event.properties.length, 0)
 
 /** Writes one row of `events`, in the order of `EVENT_COLUMNS`. */
-export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, record }: LoadableEvent): void {
+export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, record }: DecodedEvent): void {
   writer.string(event.project)
   writer.string(event.collection)
   writer.millis(event.timestampMs)
@@ -48,7 +48,7 @@ export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, r
 }
 
 /** Rows of `event_repeats` for events that have a repeat key, in the order of `REPEAT_COLUMNS`. */
-export function repeatRows(epoch: string, events: readonly LoadableEvent[]): Buffer {
+export function repeatRows(epoch: string, events: readonly DecodedEvent[]): Buffer {
   const writer = new RowBinaryWriter(events.length * ROW_BYTES)
   for (const { event, record } of events) {
     if (event.repeatKey === null) continue

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { repeatName } from '../shared/events/repeats.ts'
 import type { ReadLimits, Warehouse } from '../shared/warehouse/port.ts'
-import type { LoadableEvent } from './domain/decode.ts'
+import type { DecodedEvent } from '../shared/events/decode-record.ts'
 
 /** Keys in one question: their text stays below the 256 KiB that a server takes of a statement. */
 const KEYS_A_QUESTION = 5_000
@@ -28,7 +28,7 @@ WHERE repeat_key IN (SELECT toFixedString(unhex(arrayJoin({keys:Array(String)}))
 export async function storedRepeats(
   warehouse: Warehouse,
   range: { readonly epoch: string; readonly partition: number; readonly first: bigint },
-  events: readonly LoadableEvent[],
+  events: readonly DecodedEvent[],
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, readonly number[]>> {
   const keys = [...new Set(events.flatMap(({ event }) => event.repeatKey?.toString('hex') ?? []))]

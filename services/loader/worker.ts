@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client'
 import { EVENTS_TOPIC } from '../shared/log/topics.ts'
-import { BatchSlots } from './batch-slots.ts'
+import { Slots } from '../shared/slots.ts'
 import { type ClaimProgress, loadClaim } from './claim-loop.ts'
 import { createErase, type KnownDeletions } from './domain/erase.ts'
 import type { EffectDeps } from './effect.ts'
@@ -35,7 +35,7 @@ export async function runLoader(deps: LoaderDeps, signal: AbortSignal): Promise<
       if (claim !== undefined) lag.set({ partition: String(partition) }, Number(end - claim.position))
     }
   })
-  const slots = new BatchSlots(deps.settings.batchesMax)
+  const slots = new Slots(deps.settings.batchesMax)
   const erase = createErase(deps.deletions)
   const buffers = new RowBuffers(deps.settings.batchesMax)
   // Batches are the loader's own read-ahead; the log's has to cover the time of one read.

@@ -1,14 +1,14 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { sortForTable, splitForInserts } from '../../services/loader/domain/arrange.ts'
-import type { LoadableEvent } from '../../services/loader/domain/decode.ts'
+import type { DecodedEvent } from '../../services/shared/events/decode-record.ts'
 import { formatIntent, parseIntent } from '../../services/loader/domain/intent.ts'
 
 const anyEvent = fc
   .record({ collection: fc.constantFrom('a', 'b', 'c'), day: fc.integer({ min: -30_000, max: 30_000 }) })
   .map(({ collection, day }) => ({ collection, timestampMs: day * 86_400_000 }))
 
-const toEvents = (items: readonly { collection: string; timestampMs: number }[]): LoadableEvent[] =>
+const toEvents = (items: readonly { collection: string; timestampMs: number }[]): DecodedEvent[] =>
   items.map((item, index) => ({
     record: { partition: 0, offset: BigInt(index), key: null, value: null, appendedAtMs: 0 },
     event: {
@@ -21,7 +21,7 @@ const toEvents = (items: readonly { collection: string; timestampMs: number }[])
     },
   }))
 
-const byOffset = (a: LoadableEvent, b: LoadableEvent): number => Number(a.record.offset - b.record.offset)
+const byOffset = (a: DecodedEvent, b: DecodedEvent): number => Number(a.record.offset - b.record.offset)
 
 test('every event is in one insert, and no insert has more months than the server takes', () => {
   fc.assert(

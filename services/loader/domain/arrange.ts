@@ -1,4 +1,4 @@
-import type { LoadableEvent } from './decode.ts'
+import type { DecodedEvent } from '../../shared/events/decode-record.ts'
 
 /** An insert must stay below the server's 100 partitions, and in one block (1,048,576 rows, 256 MB), to be dropped whole. */
 const MONTHS_MAX = 90
@@ -14,8 +14,8 @@ const monthOf = (ms: number): number => {
  * Events in the order of the table's key (project, collection, timestamp; equal ones by offset): rows of a collection
  * in one stretch load several times faster into the JSON column than mixed ones. Input is in offset order.
  */
-export function sortForTable(events: readonly LoadableEvent[]): readonly LoadableEvent[] {
-  const groups = new Map<string, LoadableEvent[]>()
+export function sortForTable(events: readonly DecodedEvent[]): readonly DecodedEvent[] {
+  const groups = new Map<string, DecodedEvent[]>()
   for (const item of events) {
     const name = `${item.event.project}/${item.event.collection}`
     const group = groups.get(name)
@@ -31,15 +31,15 @@ export function sortForTable(events: readonly LoadableEvent[]): readonly Loadabl
  * the same places. `timeOf` gives the time that the target table is partitioned by. Nearly always one part.
  */
 export function splitForInserts(
-  events: readonly LoadableEvent[],
-  timeOf: (item: LoadableEvent) => number,
-): readonly (readonly LoadableEvent[])[] {
+  events: readonly DecodedEvent[],
+  timeOf: (item: DecodedEvent) => number,
+): readonly (readonly DecodedEvent[])[] {
   const months = new Set(events.map((item) => monthOf(timeOf(item))))
   const ordered = [...months].toSorted((a, b) => a - b)
   const groupOf = new Map(ordered.map((month, index) => [month, Math.floor(index / MONTHS_MAX)]))
-  const parts: LoadableEvent[][] = []
+  const parts: DecodedEvent[][] = []
   for (let group = 0; group * MONTHS_MAX < ordered.length; group += 1) {
-    let part: LoadableEvent[] = []
+    let part: DecodedEvent[] = []
     let bytes = 0
     for (const item of events) {
       if (ordered.length > MONTHS_MAX && groupOf.get(monthOf(timeOf(item))) !== group) continue

@@ -1,5 +1,5 @@
 /** How many batches may be in memory. A batch takes a slot before it grows, and gives it back when it is done with. */
-export class BatchSlots {
+export class Slots {
   #free: number
   readonly #waiting = new Set<() => void>()
 

@@ -1,22 +1,17 @@
-import type { LoggedEvent } from '../../shared/events/event.ts'
-import type { LogRecord } from '../../shared/log/port.ts'
+import type { LoggedEvent } from './event.ts'
+import type { LogRecord } from '../log/port.ts'
 
-export type DeadReason =
-  | 'empty'
-  | 'not_avro'
-  | 'unknown_schema'
-  | 'malformed'
-  | 'time_out_of_range'
-  | 'warehouse_rejected'
+/** Why a record of the events' topic is no event that can be stored anywhere: a function of its bytes. */
+export type UnusableReason = 'empty' | 'not_avro' | 'unknown_schema' | 'malformed' | 'time_out_of_range'
 
-export interface LoadableEvent {
+export interface DecodedEvent {
   readonly record: LogRecord
   readonly event: LoggedEvent
 }
 
-export interface DeadRecord {
+export interface UnusableRecord {
   readonly record: LogRecord
-  readonly reason: DeadReason
+  readonly reason: UnusableReason
 }
 
 /** What `DateTime64(3)` holds: from 1900 to 2299. */
@@ -28,8 +23,12 @@ const isStorable = (ms: number): boolean => ms >= TIME_MIN_MS && ms <= TIME_MAX_
 export type DecodeEvent = (bytes: Buffer) => LoggedEvent
 export type ReasonOf = (error: unknown) => 'not_avro' | 'unknown_schema' | 'malformed' | undefined
 
-/** One record becomes an event or a dead record, by its bytes alone. Errors that do not speak of the bytes pass. */
-export function decodeRecord(record: LogRecord, decode: DecodeEvent, reasonOf: ReasonOf): LoadableEvent | DeadRecord {
+/** One record becomes an event, or one that cannot be used, by its bytes alone. Errors that do not speak of the bytes pass. */
+export function decodeRecord(
+  record: LogRecord,
+  decode: DecodeEvent,
+  reasonOf: ReasonOf,
+): DecodedEvent | UnusableRecord {
   if (record.value === null || record.value.length === 0) return { record, reason: 'empty' }
   let event: LoggedEvent
   try {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { AppError, isRetryable } from '../shared/errors.ts'
+import { AppError, isRetryable } from './errors.ts'
 
 export interface Backoff {
   readonly retryDelayMs: number

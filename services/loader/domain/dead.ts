@@ -1,0 +1,9 @@
+import type { UnusableReason } from '../../shared/events/decode-record.ts'
+import type { LogRecord } from '../../shared/log/port.ts'
+
+export type DeadReason = UnusableReason | 'warehouse_rejected'
+
+export interface DeadRecord {
+  readonly record: LogRecord
+  readonly reason: DeadReason
+}
