@@ -2,7 +2,12 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Batch } from './batch-reader.ts'
 import { sortForTable, splitForInserts } from './domain/arrange.ts'
 import type { DeadRecord } from './domain/dead.ts'
-import { type DecodeEvent, decodeRecord, type DecodedEvent, type ReasonOf } from '../shared/events/decode-record.ts'
+import {
+  type DecodeEvent,
+  decodeRecord,
+  type DecodedEvent,
+  type ReasonOf,
+} from '../shared/events/domain/decode-record.ts'
 import type { Erase } from './domain/erase.ts'
 import type { RowBuffers } from './row-buffers.ts'
 import { eventRowsBytes, writeEventRow } from './rows.ts'

@@ -1,5 +1,5 @@
 import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
-import type { DecodedEvent } from '../shared/events/decode-record.ts'
+import type { DecodedEvent } from '../shared/events/domain/decode-record.ts'
 
 export const EVENTS_TABLE = 'events'
 export const EVENT_COLUMNS = [

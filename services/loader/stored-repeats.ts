@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { repeatName } from '../shared/events/repeats.ts'
 import type { ReadLimits, Warehouse } from '../shared/warehouse/port.ts'
-import type { DecodedEvent } from '../shared/events/decode-record.ts'
+import type { DecodedEvent } from '../shared/events/domain/decode-record.ts'
 
 /** Keys in one question: their text stays below the 256 KiB that a server takes of a statement. */
 const KEYS_A_QUESTION = 5_000

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { sortForTable, splitForInserts } from '../../services/loader/domain/arrange.ts'
-import type { DecodedEvent } from '../../services/shared/events/decode-record.ts'
+import type { DecodedEvent } from '../../services/shared/events/domain/decode-record.ts'
 import { formatIntent, parseIntent } from '../../services/loader/domain/intent.ts'
 
 const anyEvent = fc

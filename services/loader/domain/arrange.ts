@@ -1,4 +1,4 @@
-import type { DecodedEvent } from '../../shared/events/decode-record.ts'
+import type { DecodedEvent } from '../../shared/events/domain/decode-record.ts'
 
 /** An insert must stay below the server's 100 partitions, and in one block (1,048,576 rows, 256 MB), to be dropped whole. */
 const MONTHS_MAX = 90

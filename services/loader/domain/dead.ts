@@ -1,4 +1,4 @@
-import type { UnusableReason } from '../../shared/events/decode-record.ts'
+import type { UnusableReason } from '../../shared/events/domain/decode-record.ts'
 import type { LogRecord } from '../../shared/log/port.ts'
 
 export type DeadReason = UnusableReason | 'warehouse_rejected'

@@ -1,5 +1,5 @@
-import type { LoggedEvent } from './event.ts'
-import type { LogRecord } from '../log/port.ts'
+import type { LoggedEvent } from '../event.ts'
+import type { LogRecord } from '../../log/port.ts'
 
 /** Why a record of the events' topic is no event that can be stored anywhere: a function of its bytes. */
 export type UnusableReason = 'empty' | 'not_avro' | 'unknown_schema' | 'malformed' | 'time_out_of_range'
