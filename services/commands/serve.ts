@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { loadConfig } from '../shared/config.ts'
 
-export type Role = 'ingest' | 'loader' | 'query' | 'admin'
+export type Role = 'ingest' | 'loader' | 'exporter' | 'query' | 'admin'
 
 interface Service {
   readonly name: string
@@ -13,7 +13,7 @@ interface Service {
 const SERVICES: readonly Service[] = [
   {
     name: 'all',
-    roles: ['admin', 'ingest', 'query', 'loader'],
+    roles: ['admin', 'ingest', 'query', 'loader', 'exporter'],
     description:
       'everything in one process, on one port; embedded unless KAFKA_BROKERS and CLICKHOUSE_URL say otherwise',
     example: 'TRIBUTARY_PORT=9000 tributary all',
@@ -29,6 +29,12 @@ const SERVICES: readonly Service[] = [
     roles: ['loader'],
     description: 'load the log into ClickHouse',
     example: 'KAFKA_BROKERS=kafka:9092 CLICKHOUSE_URL=http://clickhouse:8123 tributary loader',
+  },
+  {
+    name: 'exporter',
+    roles: ['exporter'],
+    description: 'write the log’s raw events to the archive: a folder, an S3 or a GCS bucket',
+    example: 'KAFKA_BROKERS=kafka:9092 TRIBUTARY_ARCHIVE=s3://events/archive tributary exporter',
   },
   {
     name: 'query',

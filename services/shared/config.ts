@@ -1,5 +1,6 @@
 import { isAbsolute, join, resolve } from 'node:path'
 import { AppError } from './errors.ts'
+import { type ArchiveConfig, archiveOf } from './config/archive.ts'
 import { parseEnvironment } from './config/parse-environment.ts'
 import type { Environment } from './config/settings.ts'
 import { clientAddressBehind } from './http/client-address.ts'
@@ -81,6 +82,15 @@ export interface Config {
     readonly batchBytesMax: number
     readonly batchAgeMs: number
     readonly batchesMax: number
+  }
+  readonly archive: ArchiveConfig
+  readonly exporter: {
+    readonly format: Environment['TRIBUTARY_ARCHIVE_FORMAT']
+    readonly rangeBytesMax: number
+    readonly rangeAgeMs: number
+    readonly memoryBytesMax: number
+    readonly spoolBytesMax: number
+    readonly uploadsMax: number
   }
   readonly query: {
     readonly limits: Readonly<Record<KeyKind, ReadLimits>>
@@ -194,6 +204,15 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       batchBytesMax: e.TRIBUTARY_LOADER_BATCH_BYTES,
       batchAgeMs: e.TRIBUTARY_LOADER_BATCH_AGE_MS,
       batchesMax: e.TRIBUTARY_LOADER_BATCHES,
+    },
+    archive: archiveOf(e, { dataDir, cwd }, problems),
+    exporter: {
+      format: e.TRIBUTARY_ARCHIVE_FORMAT,
+      rangeBytesMax: e.TRIBUTARY_ARCHIVE_RANGE_BYTES,
+      rangeAgeMs: e.TRIBUTARY_ARCHIVE_RANGE_AGE_S * 1_000,
+      memoryBytesMax: e.TRIBUTARY_ARCHIVE_MEMORY_BYTES,
+      spoolBytesMax: e.TRIBUTARY_ARCHIVE_SPOOL_BYTES,
+      uploadsMax: e.TRIBUTARY_ARCHIVE_UPLOADS,
     },
     query: {
       limits: {

@@ -29,6 +29,7 @@ import { startInBackground } from './background.ts'
 import { collectionsOf } from './collections.ts'
 import { banner } from './banner.ts'
 import { listen } from './listen.ts'
+import { startExporter } from './exporter-role.ts'
 import { startQuery } from './query-role.ts'
 import { readinessChecks } from './readiness.ts'
 
@@ -60,7 +61,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const metrics = createMetrics()
   const embedded = config.log.kind === 'lmdb' || config.warehouse.kind === 'chdb'
   const needsWarehouse = has('loader', 'query')
-  if (embedded) await makeDataDir(config.dataDir)
+  if (embedded || has('exporter')) await makeDataDir(config.dataDir)
   if (needsWarehouse && config.warehouse.kind === 'chdb') opened.defer(await lockDataDir(config.dataDir))
 
   const organization = has('ingest', 'query', 'admin')
@@ -84,6 +85,8 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     const deps = { log, warehouse, logger, registry: metrics, settings, deletions }
     startInBackground(life, 'loader', async (signal) => runLoader(deps, signal))
   }
+
+  if (has('exporter')) await startExporter(life, { config, log, metrics, logger, isAlone: roles.length === 1 })
 
   const app = buildServer({
     logger,

@@ -159,6 +159,53 @@ const loader = {
   TRIBUTARY_LOADER_BATCHES: int(2, 2, 256, 'Batches in memory at a time, over all partitions.'),
 }
 
+const exporter = {
+  TRIBUTARY_ARCHIVE: Type.Optional(
+    text(
+      'Where every raw event goes: a folder, `s3://bucket/prefix`, `gs://bucket/prefix` or `none`. Unset: `archive` in the data folder with the embedded log, none with Kafka.',
+    ),
+  ),
+  TRIBUTARY_ARCHIVE_FORMAT: Type.Enum(['jsonl.gz', 'jsonl.zst'], {
+    default: 'jsonl.gz',
+    description: 'Form of its objects.',
+  }),
+  TRIBUTARY_ARCHIVE_RANGE_BYTES: int(
+    128 * MIB,
+    64 * 1_024,
+    4_096 * MIB,
+    'Bytes of events of one partition, uncompressed, after which they are written.',
+  ),
+  TRIBUTARY_ARCHIVE_RANGE_AGE_S: int(300, 1, 86_400, 'Age of the oldest of them at which they are written anyway.'),
+  TRIBUTARY_ARCHIVE_MEMORY_BYTES: int(
+    96 * MIB,
+    MIB,
+    65_536 * MIB,
+    'Memory for events that wait to be written, in a process; beyond it they wait in files.',
+  ),
+  TRIBUTARY_ARCHIVE_SPOOL_BYTES: int(
+    8_192 * MIB,
+    MIB,
+    1e15,
+    'Bytes of these files, in the data folder; beyond it events are written early.',
+  ),
+  TRIBUTARY_ARCHIVE_UPLOADS: int(4, 1, 64, 'Objects that a process writes at once.'),
+  TRIBUTARY_ARCHIVE_ENDPOINT: Type.Optional(text('URL of a service that speaks S3, or of a Cloud Storage emulator.')),
+  TRIBUTARY_ARCHIVE_S3_REGION: text('Region of the bucket.', { default: 'us-east-1' }),
+  TRIBUTARY_ARCHIVE_S3_PATH_STYLE: flag(false, 'Put the bucket’s name into the path rather than into the host.'),
+  TRIBUTARY_ARCHIVE_S3_ACCESS_KEY_ID: Type.Optional(
+    text('Who signs the requests. Unset, with no profile and no role: whoever the process is.'),
+  ),
+  TRIBUTARY_ARCHIVE_S3_SECRET_ACCESS_KEY: Type.Optional(text('Its secret. A secret.')),
+  TRIBUTARY_ARCHIVE_S3_PROFILE: Type.Optional(text('Or a profile of the shared AWS configuration files.')),
+  TRIBUTARY_ARCHIVE_S3_ROLE_ARN: Type.Optional(text('Or a role that the process may assume.')),
+  TRIBUTARY_ARCHIVE_S3_ENCRYPTION: Type.Optional(
+    Type.Enum(['AES256', 'aws:kms'], { description: 'Encryption by S3 itself.' }),
+  ),
+  TRIBUTARY_ARCHIVE_KMS_KEY: Type.Optional(
+    text('Key to encrypt with: of AWS KMS with `aws:kms`, of Cloud KMS with a bucket of Google’s.'),
+  ),
+}
+
 interface KindDefaults {
   readonly seconds: number
   readonly rows: number
@@ -260,6 +307,7 @@ export const SETTINGS_GROUPS: readonly SettingsGroup[] = [
   { title: 'Warehouse', settings: warehouse },
   { title: 'Ingest', settings: ingest },
   { title: 'Loader', settings: loader },
+  { title: 'Archive', settings: exporter },
   { title: 'Query', settings: query },
 ]
 
@@ -270,6 +318,7 @@ export const Environment = Type.Object({
   ...warehouse,
   ...ingest,
   ...loader,
+  ...exporter,
   ...query,
 })
 export type Environment = Static<typeof Environment>

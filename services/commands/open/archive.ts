@@ -1,0 +1,22 @@
+import { openFolderBucket } from '../../shared/bucket/folder/open.ts'
+import { openGcsBucket } from '../../shared/bucket/gcs/open.ts'
+import type { Bucket } from '../../shared/bucket/port.ts'
+import { prefixedBucket } from '../../shared/bucket/prefixed.ts'
+import { openS3Bucket } from '../../shared/bucket/s3/open.ts'
+import type { ArchiveConfig } from '../../shared/config/archive.ts'
+
+/** Opens the bucket or folder that holds the archive; undefined when there is none. */
+export async function openArchive(config: ArchiveConfig): Promise<Bucket | undefined> {
+  switch (config.kind) {
+    case 'none':
+      return undefined
+    case 'folder':
+      return openFolderBucket(config.folder)
+    case 's3':
+      return prefixedBucket(openS3Bucket(config.settings), config.prefix)
+    case 'gcs':
+      return prefixedBucket(openGcsBucket(config.settings), config.prefix)
+    default:
+      return config satisfies never
+  }
+}

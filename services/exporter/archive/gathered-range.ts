@@ -1,0 +1,31 @@
+import { decodeEvent, unreadableReason } from '../../shared/events/codec.ts'
+import { decodeRecord, type UnusableReason } from '../../shared/events/domain/decode-record.ts'
+import type { LogRecord } from '../../shared/log/port.ts'
+import type { RangeRepeats } from './range-repeats.ts'
+import type { RangeSpool } from './range-spool.ts'
+
+/** What was read of one range: its events by object, and what became of its other records. */
+export class GatheredRange {
+  readonly spool: RangeSpool
+  readonly repeats: RangeRepeats
+  readonly unusable = new Map<UnusableReason, number>()
+  records = 0
+  repeated = 0
+  /** By the clock of the log; undefined while there is no record. */
+  appended: { readonly firstMs: number; readonly lastMs: number } | null = null
+
+  constructor(spool: RangeSpool, repeats: RangeRepeats) {
+    this.spool = spool
+    this.repeats = repeats
+  }
+
+  add(record: LogRecord): void {
+    this.records += 1
+    const { appendedAtMs } = record
+    this.appended = { firstMs: this.appended?.firstMs ?? appendedAtMs, lastMs: appendedAtMs }
+    const decoded = decodeRecord(record, decodeEvent, unreadableReason)
+    if ('reason' in decoded) this.unusable.set(decoded.reason, (this.unusable.get(decoded.reason) ?? 0) + 1)
+    else if (this.repeats.isRepeat(decoded.event, record.offset)) this.repeated += 1
+    else this.spool.add(decoded.event, record.offset)
+  }
+}

@@ -1,0 +1,67 @@
+import { keyPart } from '../../shared/bucket/domain/key-part.ts'
+
+/** A partition of one life of the events' topic. */
+export interface PartitionName {
+  readonly epoch: string
+  readonly partition: number
+}
+
+export interface RangeName extends PartitionName {
+  readonly first: bigint
+  readonly last: bigint
+}
+
+/** Events of one project and collection that arrived within one hour, UTC. */
+export interface PartName {
+  readonly project: string
+  readonly collection: string
+  /** Start of the hour of arrival, milliseconds since 1970. */
+  readonly hourMs: number
+}
+
+export const HOUR_MS = 3_600_000
+/** Wide enough for every offset, so that names stand in the order of numbers. */
+const OFFSET_DIGITS = 20
+const PARTITION_DIGITS = 5
+
+const padded = (offset: bigint): string => String(offset).padStart(OFFSET_DIGITS, '0')
+const folderOf = ({ epoch, partition }: PartitionName): string =>
+  `${epoch}/${String(partition).padStart(PARTITION_DIGITS, '0')}/`
+const rangeOf = ({ first, last }: RangeName): string => `${padded(first)}-${padded(last)}`
+
+export const EVENTS_PREFIX = 'events/'
+export const MANIFESTS_PREFIX = 'manifests/'
+export const REPEATS_PREFIX = 'repeats/'
+
+/** `events/PROJECT/2025-01-31/23/COLLECTION/EPOCH+PARTITION+FIRST+LAST.jsonl.gz`: by whose they are and when they arrived. */
+export function objectKey(range: RangeName, part: PartName, extension: string): string {
+  const [date = '', time = ''] = new Date(part.hourMs).toISOString().split('T')
+  const name = `${range.epoch}+${range.partition}+${range.first}+${range.last}.${extension}`
+  return `${EVENTS_PREFIX}${part.project}/${date}/${time.slice(0, 2)}/${keyPart(part.collection)}/${name}`
+}
+
+/** Manifests of a partition, in the order of their offsets, start with this. */
+export const manifestsPrefix = (partition: PartitionName): string => MANIFESTS_PREFIX + folderOf(partition)
+
+export const manifestKey = (range: RangeName): string => `${manifestsPrefix(range)}${rangeOf(range)}.json`
+
+export const repeatsPrefix = (partition: PartitionName): string => REPEATS_PREFIX + folderOf(partition)
+
+/** Its newest time stands in the name, so that old ones need not be read to be passed over. */
+export const repeatsKey = (range: RangeName, newestMs: number): string =>
+  `${repeatsPrefix(range)}${rangeOf(range)}.${newestMs}.bin`
+
+const IN_KEY = /^(?:manifests|repeats)\/([^/]+)\/(\d+)\/(\d+)-(\d+)\.(?:(\d+)\.bin|json)$/
+
+/** What the name of a manifest or of a range's repeat keys says; undefined for any other key. */
+export function parseRangeKey(key: string): (RangeName & { readonly newestMs: number | undefined }) | undefined {
+  const [, epoch, partition, first, last, newestMs] = IN_KEY.exec(key) ?? []
+  if (epoch === undefined || first === undefined || last === undefined) return undefined
+  return {
+    epoch,
+    partition: Number(partition),
+    first: BigInt(first),
+    last: BigInt(last),
+    newestMs: newestMs === undefined ? undefined : Number(newestMs),
+  }
+}
