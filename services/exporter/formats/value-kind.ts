@@ -38,7 +38,7 @@ export function textReason(value: JsonValue): 'array' | 'empty_object' | 'too_de
   return Object.keys(value).length === 0 ? 'empty_object' : 'too_deep'
 }
 
-/** A string as itself, well-formed; any other value as its JSON text, which is well-formed by its nature. */
+/** A string as itself (UTF-8 makes U+FFFD of half a surrogate pair), any other value as its JSON text, which has no halves. */
 export function textOf(value: JsonValue): string {
-  return typeof value === 'string' ? value.toWellFormed() : JSON.stringify(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }

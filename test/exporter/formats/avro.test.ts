@@ -44,6 +44,11 @@ test('many events are many blocks, with text longer than a block and times befor
   const { bytes } = await fileOf('avro', texts)
   const records = (await readAvro(bytes)) as { properties: string }[]
   expect(records.map(({ properties }) => properties)).toEqual(texts)
+  const marker = bytes.subarray(-16)
+  let markers = 0
+  for (let at = bytes.indexOf(marker); at >= 0; at = bytes.indexOf(marker, at + 1)) markers += 1
+  // One in the header; blocks of 256 KiB: one before the long event, one that ends with it, and three of 730 KB.
+  expect(markers).toBe(1 + 5)
   const early = eventsOf(['{}']).map((event) => ({ ...event, timestampMs: -1, createdAtMs: -(2 ** 40) }))
   expect(await readAvro(await bytesOf(formatOf('avro').encode(inBatches(early))))).toMatchObject([
     { keen_timestamp: -1, keen_created_at: -(2 ** 40) },
