@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { deflateRaw } from 'node:zlib'
 import { longBytesMax, writeLong } from '../../shared/events/wire.ts'
-import type { FileEvent, FileEvents, FileFormat } from './format.ts'
+import type { FileEvent, FileEvents, FileFormat, Kept } from './format.ts'
 
 const SCHEMA_FILE = join(import.meta.dirname, '..', '..', '..', 'schemas', 'avro', 'exported-event.v1.avsc')
 const MAGIC = Buffer.from('Obj\u0001', 'latin1')
@@ -24,11 +24,11 @@ export const avroContainer: FileFormat = {
   name: 'avro',
   extension: 'avro',
   contentType: 'application/vnd.apache.avro+binary',
-  encode: (events) => encodeContainer(events),
+  encode: encodeContainer,
 }
 
-async function* encodeContainer(events: FileEvents): AsyncGenerator<Buffer> {
-  // Written by readers into their own files, comments and all: without spaces it is short enough.
+async function* encodeContainer(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<Buffer> {
+  // A file holds it without the spaces that it has in its own.
   const schema = Buffer.from(JSON.stringify(JSON.parse(readFileSync(SCHEMA_FILE, 'utf8'))))
   let sync: Buffer | undefined
   for await (const { count, bytes } of recordBlocks(events)) {
@@ -40,6 +40,7 @@ async function* encodeContainer(events: FileEvents): AsyncGenerator<Buffer> {
     yield Buffer.concat([long(count), long(data.length), data, sync])
   }
   if (sync === undefined) yield fileHeader(schema, syncMarker(schema, Buffer.alloc(0)))
+  keep?.({})
 }
 
 /** Blocks end by the size of their records alone, wherever batches end. */

@@ -31,10 +31,12 @@ export function columnType(kinds: number): ColumnType {
   return { type: 'TEXT', why: isOnly(NUMBERS) ? 'not_exact' : 'mixed' }
 }
 
-/** A number as INT64; `value` is whole and fits. */
+/** A number as INT64. Throws RangeError on one that is not whole or does not fit, which no value of such a column is. */
 export function asInt64(value: JsonValue): bigint {
   if (typeof value === 'number') return BigInt(value)
-  return int64((value as WrittenNumber).rawJSON) ?? 0n
+  const whole = int64((value as WrittenNumber).rawJSON)
+  if (whole === undefined) throw new RangeError('not a whole number of 64 bits')
+  return whole
 }
 
 export const asDouble = (value: JsonValue): number =>

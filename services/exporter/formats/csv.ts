@@ -19,18 +19,18 @@ export const csvGzip: FileFormat = {
   name: 'csv.gz',
   extension: 'csv.gz',
   contentType: 'application/gzip',
-  async *encode(events, keep) {
-    yield* compressed(records(events, keep), createGzip({ level: GZIP_LEVEL }))
-  },
+  encode: encodeCsv,
 }
 
-async function* records(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<readonly Buffer[]> {
-  const properties = await learnColumns(events)
-  const { columns } = properties
-  const table = new CsvTable(properties, columns)
+async function* encodeCsv(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<Buffer> {
+  const table = new CsvTable(await learnColumns(events))
+  yield* compressed(records(events, table), createGzip({ level: GZIP_LEVEL }))
+  keep?.(table.kept.counts())
+}
+
+async function* records(events: FileEvents, table: CsvTable): AsyncGenerator<readonly Buffer[]> {
   yield [table.header()]
   for await (const batch of events()) yield [table.records(batch)]
-  keep?.(table.kept.counts())
 }
 
 class CsvTable {
@@ -40,7 +40,8 @@ class CsvTable {
   readonly #places: ReadonlyMap<PropertyColumn, number>
   readonly #rest = new Rest()
 
-  constructor(properties: PropertyColumns, columns: readonly PropertyColumn[]) {
+  constructor(properties: PropertyColumns) {
+    const { columns } = properties
     this.#properties = properties
     this.#places = new Map(columns.map((column, i) => [column, KEEN_COLUMNS.length + i]))
     const names = [...KEEN_COLUMNS, ...columns.map(({ name }) => name)]

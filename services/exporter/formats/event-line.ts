@@ -14,7 +14,8 @@ const ESCAPED_LETTER = Buffer.from('\\u006')
 /**
  * An event as one line of JSON, ended by a line feed, as Keen lays events out: `keen` first, then the properties, in bytes
  * as they are. Line breaks between their tokens become spaces. An event that has a `keen` of its own is taken apart: ours
- * goes over what is in it, and the numbers stay as they were written. In pieces that are to be joined.
+ * goes over what is in it (or over all of it, when it is no object), and the numbers stay as they were written. In pieces
+ * that are to be joined.
  */
 export function eventLine(event: FileEvent): readonly Buffer[] {
   const { properties } = event

@@ -70,6 +70,7 @@ const INT64_MAX = 2n ** 63n - 1n
 /** The whole number that the text says, however it says it (`1e3`, `2.0`), when it fits 64 bits with a sign. */
 export function int64(source: string): bigint | undefined {
   const { digits, exponent } = decimal(source)
+  if (digits === '') return 0n
   if (exponent < 0 || digits.length + exponent > INT64_DIGITS) return undefined
   const value = BigInt(`${source.startsWith('-') ? '-' : ''}${digits}${'0'.repeat(exponent)}`)
   return value < INT64_MIN || value > INT64_MAX ? undefined : value

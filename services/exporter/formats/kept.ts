@@ -25,7 +25,6 @@ export class KeptCounter {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1)
   }
 
-  /** Reasons that occurred, in alphabetical order. */
   counts(): Kept {
     return Object.fromEntries([...this.#counts].toSorted(([a], [b]) => (a < b ? -1 : 1)))
   }

@@ -19,7 +19,7 @@ export const parquetFile: FileFormat = {
   name: 'parquet',
   extension: 'parquet',
   contentType: 'application/vnd.apache.parquet',
-  encode: (events, keep) => encodeParquet(events, keep),
+  encode: encodeParquet,
 }
 
 async function* encodeParquet(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<Buffer> {

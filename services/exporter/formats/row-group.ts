@@ -8,9 +8,11 @@ import { type PropertyColumn, type PropertyColumns, REST_COLUMN } from './proper
 import { Rest } from './rest.ts'
 import { textOf, textReason } from './value-kind.ts'
 
-export const ROWS_MAX = 20_000
+const ROWS_MAX = 20_000
+/** Rows times columns: the writer goes through all of them, nulls too, and nothing else runs in the meantime (a second). */
+const CELLS_MAX = 10_000_000
 /** Of the properties' JSON text. */
-export const TEXT_BYTES_MAX = 32 << 20
+const TEXT_BYTES_MAX = 32 << 20
 
 type Cell = string | number | bigint | boolean
 
@@ -62,7 +64,9 @@ export class RowGroup {
 
   /** By what is in it alone, so that the same events make the same groups. */
   get isFull(): boolean {
-    return this.#rows >= ROWS_MAX || this.#textBytes >= TEXT_BYTES_MAX
+    return (
+      this.#rows >= ROWS_MAX || (this.#rows + 1) * this.#filling.length > CELLS_MAX || this.#textBytes >= TEXT_BYTES_MAX
+    )
   }
 
   add(event: FileEvent): void {

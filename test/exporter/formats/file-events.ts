@@ -32,6 +32,6 @@ export async function fileOf(
 ): Promise<{ readonly bytes: Buffer; readonly kept: Kept | undefined }> {
   const told: Kept[] = []
   const bytes = await bytesOf(formatOf(name).encode(inBatches(eventsOf(texts)), (kept) => told.push(kept)))
-  if (told.length > 1) throw new Error('told more than once')
+  if (told.length !== 1) throw new Error(`keep was told ${told.length} times`)
   return { bytes, kept: told[0] }
 }

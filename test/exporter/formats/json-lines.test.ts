@@ -31,7 +31,8 @@ test.each([
 })
 
 test('no events are no lines; the header of gzip has no time', async () => {
-  const { bytes } = await fileOf('jsonl.gz', [])
+  const { bytes, kept } = await fileOf('jsonl.gz', [])
+  expect(kept).toEqual({})
   expect(gunzipSync(bytes)).toHaveLength(0)
   expect(bytes.subarray(0, 8).toString('hex')).toBe('1f8b080000000000')
   expect(zstdDecompressSync((await fileOf('jsonl.zst', [])).bytes)).toHaveLength(0)

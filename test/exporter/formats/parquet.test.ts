@@ -150,12 +150,14 @@ test('no events are a file with keen’s columns', async () => {
   })
 })
 
-test('a row group has at most 20,000 events, and ends after 32 MiB of JSON text', async () => {
+test('a row group has at most 20,000 events and 10 million cells, and ends after 32 MiB of JSON text', async () => {
   const groupsOf = async (texts: readonly string[]) => {
     const { bytes } = await fileOf('parquet', texts)
     return parquetMetadata(new Uint8Array(bytes).buffer).row_groups.map((group) => Number(group.num_rows))
   }
   expect(await groupsOf(Array.from({ length: 45_000 }, (_, i) => `{"n":${i}}`))).toEqual([20_000, 20_000, 5_000])
+  const wide = `{${Array.from({ length: 1_997 }, (_, i) => `"p${i}":${i}`).join(',')}}`
+  expect(await groupsOf([wide, ...Array<string>(5_500).fill('{}')])).toEqual([5_000, 501])
   expect(await groupsOf(Array(70).fill(`{"text":"${'x'.repeat(1 << 20)}"}`))).toEqual([32, 32, 6])
 })
 
