@@ -25,6 +25,7 @@ const NAMES = [
   'é',
   '\u{1f600}',
   '\ud800',
+  '\udc00',
 ]
 const name = fc.oneof({ weight: 8, arbitrary: fc.constantFrom(...NAMES) }, fc.string({ unit: 'binary', maxLength: 4 }))
 

@@ -105,6 +105,12 @@ test('a name that is taken, an empty one, and keen’s own go to _rest, as they 
   expect(kept).toEqual({ collision: 4, unnamed: 2 })
 })
 
+test('names that differ in halves of surrogate pairs alone are one name', async () => {
+  const { columns, kept } = await columnsOf(['{"\\ud800":1,"\\udc00":2}'])
+  expect(columns).toEqual({ '\ufffd': ['INT64', 1n], _rest: ['TEXT', '{"\\udc00":2}'] })
+  expect(kept).toEqual({ collision: 1 })
+})
+
 test('an object below the tenth name is text', async () => {
   const nested = (depth: number, inner: string): string => `${'{"a":'.repeat(depth)}${inner}${'}'.repeat(depth)}`
   const { columns, kept } = await columnsOf([nested(10, '1'), nested(11, '9007199254740993'), nested(100, 'true')])
