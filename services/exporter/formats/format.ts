@@ -13,7 +13,10 @@ export type FileEvents = () => AsyncIterable<readonly FileEvent[]>
 
 export type FormatName = 'jsonl.gz' | 'jsonl.zst' | 'csv.gz' | 'avro' | 'parquet'
 
-/** What a format could not say in its own way and kept as text, by reason; for counters and manifests. */
+/**
+ * How many values a format could not say in its own way and kept as text, by reason (`KeptReason`; those that occurred, in
+ * alphabetical order); for counters and manifests. JSON lines and Avro hold the events' own text: for them it is empty.
+ */
 export type Kept = Readonly<Record<string, number>>
 
 export interface FileFormat {
@@ -23,7 +26,9 @@ export interface FileFormat {
   readonly contentType: string
   /**
    * The file's bytes, a function of the events alone: no clock, no chance. Memory does not grow with the number of events
-   * (a Parquet row group at a time). `keep` is told once, at the end, what was kept as text.
+   * (a Parquet row group at a time, and some 100 bytes for each of its columns until the end). `keep` is told once, after
+   * the last byte, what was kept as text. Nothing is read before the first chunk is asked for. Rejects with what `events`
+   * throws, and with InternalServerError when `events` gives other events the second time.
    */
   encode(events: FileEvents, keep?: (kept: Kept) => void): AsyncIterable<Buffer>
 }

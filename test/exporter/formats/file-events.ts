@@ -1,0 +1,37 @@
+import { formatOf } from '../../../services/exporter/formats/index.ts'
+import type { FileEvent, FileEvents, FormatName, Kept } from '../../../services/exporter/formats/format.ts'
+
+export const T0 = Date.UTC(2025, 0, 1)
+
+export const uuid = (i: number): string => `01941f29-7c00-7000-8000-${i.toString(16).padStart(12, '0')}`
+
+/** Events of these JSON texts, a second apart from each other. */
+export const eventsOf = (texts: readonly string[]): readonly FileEvent[] =>
+  texts.map((text, i) => ({
+    id: uuid(i),
+    timestampMs: T0 + i * 1_000,
+    createdAtMs: T0 + i * 1_000 + 5,
+    properties: Buffer.from(text),
+  }))
+
+/** A source that gives them in batches of this size. */
+export const inBatches = (events: readonly FileEvent[], size = 100): FileEvents =>
+  async function* () {
+    for (let i = 0; i < events.length; i += size) yield events.slice(i, i + size)
+  }
+
+export async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return Buffer.concat(all)
+}
+
+export async function fileOf(
+  name: FormatName,
+  texts: readonly string[],
+): Promise<{ readonly bytes: Buffer; readonly kept: Kept | undefined }> {
+  const told: Kept[] = []
+  const bytes = await bytesOf(formatOf(name).encode(inBatches(eventsOf(texts)), (kept) => told.push(kept)))
+  if (told.length !== 1) throw new Error(`keep was told ${told.length} times`)
+  return { bytes, kept: told[0] }
+}
