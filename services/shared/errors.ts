@@ -16,6 +16,7 @@ const CODES = {
   BUCKET_UNAVAILABLE: { status: 503, retry: true, expose: false },
   BUCKET_REFUSED: { status: 500, retry: false, expose: false },
   BUCKET_CONFLICT: { status: 500, retry: false, expose: false },
+  ARCHIVE_DAMAGED: { status: 500, retry: false, expose: false },
   SHUTTING_DOWN: { status: 503, retry: true, expose: false },
 
   // The HTTP API's, shown to callers by name.

@@ -134,7 +134,9 @@ class ClaimExport {
       const records = await this.#read(maxRecords)
       if (signal.aborted) return undefined
       const beyond = records.findIndex(({ offset }) => offset > intent.last)
-      await this.#add(range, beyond === -1 ? records : records.slice(0, beyond))
+      const exact = beyond === -1 ? records : records.slice(0, beyond)
+      for (const record of exact) range.add(record)
+      await this.#added(range, exact)
       if (beyond !== -1) {
         this.#ahead = [...records.slice(beyond), ...this.#ahead]
         break
@@ -158,7 +160,10 @@ class ClaimExport {
       const records = await this.#read(READ_RECORDS)
       if (signal.aborted) return undefined
       if (range.records === 0) sinceMs = performance.now()
-      await this.#add(range, records)
+      // A read may bring more than the range takes.
+      const taken = this.#untilFull(range, records)
+      await this.#added(range, records.slice(0, taken))
+      this.#ahead = [...records.slice(taken), ...this.#ahead]
       if (range.records === 0) continue
       const isIdle = records.length === 0
       const ageMs = Math.max(performance.now() - sinceMs, isIdle ? now() - (range.appended?.firstMs ?? 0) : 0)
@@ -176,8 +181,18 @@ class ClaimExport {
     return spool.fileBytes > 0 && this.#deps.spoolBytes() >= spoolBytesMax ? 'spool' : undefined
   }
 
-  async #add(range: GatheredRange, records: readonly LogRecord[]): Promise<void> {
-    for (const record of records) range.add(record)
+  /** Adds records up to the one that fills the range; gives their number. */
+  #untilFull(range: GatheredRange, records: readonly LogRecord[]): number {
+    let taken = 0
+    for (const record of records) {
+      range.add(record)
+      taken += 1
+      if (this.#fullBy(range) !== undefined) break
+    }
+    return taken
+  }
+
+  async #added(range: GatheredRange, records: readonly LogRecord[]): Promise<void> {
     const last = records.at(-1)
     if (last !== undefined) this.#position = last.offset + 1n
     this.#progress.oldestMs = range.appended?.firstMs

@@ -45,6 +45,10 @@ export const manifestsPrefix = (partition: PartitionName): string => MANIFESTS_P
 
 export const manifestKey = (range: RangeName): string => `${manifestsPrefix(range)}${rangeOf(range)}.json`
 
+/** A key that lies before the manifests of ranges from `first` on, and after those that begin earlier. */
+export const manifestAfter = (partition: PartitionName, first: bigint): string =>
+  first === 0n ? manifestsPrefix(partition) : `${manifestsPrefix(partition)}${padded(first - 1n)}~`
+
 export const repeatsPrefix = (partition: PartitionName): string => REPEATS_PREFIX + folderOf(partition)
 
 /** Its newest time stands in the name, so that old ones need not be read to be passed over. */

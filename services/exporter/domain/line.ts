@@ -35,3 +35,36 @@ function isoText(ms: number): string {
   }
   return `${lastText}${String(ms - second * 1_000).padStart(3, '0')}Z`
 }
+
+/** An event as it stands in a line of the archive. */
+export interface ArchivedEvent {
+  /** UUID text. */
+  readonly id: string
+  readonly timestampMs: number
+  readonly createdAtMs: number
+  readonly offset: bigint
+  /** 32 hexadecimal digits, or null. */
+  readonly repeatKey: string | null
+  /** UTF-8 JSON text, as it was sent. A view. */
+  readonly properties: Buffer
+}
+
+const HEAD =
+  /^\{"id":"([0-9a-f-]{36})","timestamp":"([^"]{24})","created_at":"([^"]{24})","offset":(\d{1,20}),(?:"repeat_key":"([0-9a-f]{32})",)?"properties":/
+/** What the longest head needs. */
+const HEAD_BYTES_MAX = 256
+
+/** The event in a line, given without its line break; undefined for a line that `lineHead` did not begin. */
+export function parseLine(line: Buffer): ArchivedEvent | undefined {
+  const match = HEAD.exec(line.toString('latin1', 0, HEAD_BYTES_MAX))
+  if (match === null || line.at(-1) !== 0x7d) return undefined
+  const [head, id = '', timestamp = '', created = '', offset = '', repeatKey = null] = match
+  return {
+    id,
+    timestampMs: Date.parse(timestamp),
+    createdAtMs: Date.parse(created),
+    offset: BigInt(offset),
+    repeatKey,
+    properties: line.subarray(head.length, -1),
+  }
+}
