@@ -102,7 +102,7 @@ async function exportAll({ settings = {}, to = bucket, until = isCaughtUp, folde
     const first = await Promise.race([ended, delay(5)])
     if (first !== undefined) {
       if (first === 'ended') throw new Error('the exporter ended by itself')
-      throw first
+      throw first instanceof Error ? first : new Error('the exporter failed', { cause: first })
     }
   }
   stop.abort()
