@@ -1,29 +1,19 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
 import { Readable, type Transform } from 'node:stream'
-import { once } from 'node:events'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
-import type { ObjectBody } from '../../shared/bucket/port.ts'
 import type { ArchiveFormat } from '../domain/archive-format.ts'
+import { type Draft, draftOf } from '../spool/draft.ts'
 
 /** What compresses is fed pieces of this size, however they came, so that the same content makes the same bytes. */
 const PIECE_BYTES = 64 * 1024
-/** A draft that is larger waits in a file. */
-const MEMORY_BYTES_MAX = 4 * 1024 * 1024
 const GZIP_LEVEL = 1
 const ZSTD_LEVEL = 1
 
 /** An object's bytes before they are sent, and what names them. */
-export interface ObjectDraft {
-  readonly body: ObjectBody
-  /** Of the bytes as they are sent, hexadecimal. */
-  readonly sha256: string
+export interface ObjectDraft extends Draft {
   /** Of what was put in. */
   readonly contentSha256: string
   readonly contentBytes: number
-  dispose(): Promise<void>
 }
 
 const compressor = (format: ArchiveFormat): Transform => {
@@ -37,7 +27,7 @@ const compressor = (format: ArchiveFormat): Transform => {
   }
 }
 
-/** Compresses `content` to memory, or past 4 MiB to a file in `folder`. */
+/** Compresses `content`; a large draft waits in a file in `folder`. */
 export async function draftObject(
   content: AsyncIterable<Buffer>,
   format: ArchiveFormat,
@@ -52,73 +42,9 @@ export async function draftObject(
       yield piece
     }
   }
-  const hash = createHash('sha256')
-  const sink = new DraftSink(folder)
-  try {
-    for await (const chunk of Readable.from(pieces(), { objectMode: false }).compose(compressor(format))) {
-      hash.update(chunk as Buffer)
-      await sink.write(chunk as Buffer)
-    }
-    const body = await sink.finish()
-    const dispose = async (): Promise<void> => sink.remove()
-    return { body, sha256: hash.digest('hex'), contentSha256: contentHash.digest('hex'), contentBytes, dispose }
-  } catch (error) {
-    await sink.remove()
-    throw error
-  }
-}
-
-class DraftSink {
-  readonly #folder: string
-  #chunks: Buffer[] = []
-  #bytes = 0
-  #file: { readonly path: string; readonly stream: ReturnType<typeof createWriteStream> } | undefined
-
-  constructor(folder: string) {
-    this.#folder = folder
-  }
-
-  async write(chunk: Buffer): Promise<void> {
-    this.#bytes += chunk.length
-    if (this.#file === undefined && this.#bytes <= MEMORY_BYTES_MAX) {
-      this.#chunks.push(chunk)
-      return
-    }
-    if (this.#file === undefined) {
-      await mkdir(this.#folder, { recursive: true })
-      const path = join(this.#folder, `${process.pid}-${randomUUID()}.draft`)
-      const stream = createWriteStream(path, { flags: 'wx' })
-      await once(stream, 'open')
-      this.#file = { path, stream }
-      await this.#append(Buffer.concat(this.#chunks))
-      this.#chunks = []
-    }
-    await this.#append(chunk)
-  }
-
-  async finish(): Promise<ObjectBody> {
-    const bytes = this.#bytes
-    if (this.#file === undefined) {
-      const whole = Buffer.concat(this.#chunks)
-      this.#chunks = []
-      return { bytes, open: () => Readable.from([whole], { objectMode: false }) }
-    }
-    const { path, stream } = this.#file
-    stream.end()
-    await once(stream, 'close')
-    return { bytes, open: () => createReadStream(path) }
-  }
-
-  async remove(): Promise<void> {
-    this.#chunks = []
-    if (this.#file === undefined) return
-    this.#file.stream.destroy()
-    await rm(this.#file.path, { force: true })
-  }
-
-  async #append(chunk: Buffer): Promise<void> {
-    if (this.#file !== undefined && !this.#file.stream.write(chunk)) await once(this.#file.stream, 'drain')
-  }
+  const compressed = Readable.from(pieces(), { objectMode: false }).compose(compressor(format))
+  const draft = await draftOf(compressed as AsyncIterable<Buffer>, folder)
+  return { ...draft, contentSha256: contentHash.digest('hex'), contentBytes }
 }
 
 /** The same bytes in pieces of one size. */

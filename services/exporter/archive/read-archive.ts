@@ -12,12 +12,9 @@ import {
   type PartitionName,
   type RangeName,
 } from '../domain/archive-key.ts'
-import { type ArchivedEvent, parseLine } from '../domain/line.ts'
+import type { ArchivedEvent } from '../domain/line.ts'
+import { eventsOf } from '../domain/lines.ts'
 import { type ArchivedObject, type Manifest, parseManifest } from '../domain/manifest.ts'
-
-const NEWLINE = 0x0a
-/** Events of one batch; a batch ends with a piece of the stream, so that what it views is not kept for long. */
-const BATCH_MAX = 5_000
 
 const damaged = (message: string, key: string, cause?: unknown): AppError =>
   new AppError('ARCHIVE_DAMAGED', message, { cause, details: { key } })
@@ -86,33 +83,25 @@ export async function* readObject(
   const stored = await bucket.get(object.key, signal)
   if (stored === undefined) throw damaged('An object of the archive is not there any more.', object.key)
   const hash = createHash('sha256')
-  let rest: Buffer = Buffer.alloc(0)
   let events = 0
+  async function* content(of: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of of) {
+      hash.update(chunk)
+      yield chunk
+    }
+  }
+  const unreadable = (): AppError => damaged('A line of the archive cannot be read.', object.key)
   try {
-    for await (const chunk of stored.compose(decompressor(object.format))) {
-      hash.update(chunk as Buffer)
-      const bytes: Buffer = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer])
-      let start = 0
-      let batch: ArchivedEvent[] = []
-      for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-        const event = parseLine(bytes.subarray(start, end))
-        if (event === undefined) throw damaged('A line of the archive cannot be read.', object.key)
-        batch.push(event)
-        events += 1
-        start = end + 1
-        if (batch.length >= BATCH_MAX) {
-          yield batch
-          batch = []
-        }
-      }
-      if (batch.length > 0) yield batch
-      rest = bytes.subarray(start)
+    const unpacked = stored.compose(decompressor(object.format)) as AsyncIterable<Buffer>
+    for await (const batch of eventsOf(content(unpacked), unreadable)) {
+      events += batch.length
+      yield batch
     }
   } catch (error) {
     if (isCompression(error)) throw damaged('An object of the archive cannot be unpacked.', object.key, error)
     throw error
   }
-  if (rest.length > 0 || events !== object.events || hash.digest('hex') !== object.content_sha256) {
+  if (events !== object.events || hash.digest('hex') !== object.content_sha256) {
     throw damaged('An object of the archive is not what its manifest tells of.', object.key)
   }
 }

@@ -47,6 +47,8 @@ export interface ArchivedEvent {
   readonly repeatKey: string | null
   /** UTF-8 JSON text, as it was sent. A view. */
   readonly properties: Buffer
+  /** All of it, without its line break. A view. */
+  readonly line: Buffer
 }
 
 const HEAD =
@@ -66,5 +68,6 @@ export function parseLine(line: Buffer): ArchivedEvent | undefined {
     offset: BigInt(offset),
     repeatKey,
     properties: line.subarray(head.length, -1),
+    line,
   }
 }
