@@ -1,4 +1,3 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
@@ -7,6 +6,7 @@ import type { EventLog } from '../shared/log/port.ts'
 import { EVENTS_TOPIC } from '../shared/log/topics.ts'
 import { Slots } from '../shared/slots.ts'
 import { type ClaimProgress, exportClaim } from './archive/claim-loop.ts'
+import { emptyOfDead } from './spool/empty-of-dead.ts'
 import { MemoryBudget } from './spool/memory-budget.ts'
 import { RepeatIndex } from './archive/repeat-index.ts'
 import { ExporterMetrics } from './metrics.ts'
@@ -79,23 +79,5 @@ export async function runExporter(deps: ExporterDeps, signal: AbortSignal): Prom
     )
   } finally {
     await index.close()
-  }
-}
-
-/** Removes files that processes left that are no more: their names begin with the process's id. */
-async function emptyOfDead(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  for (const name of await readdir(folder)) {
-    const pid = Number.parseInt(name, 10)
-    if (pid === process.pid || !isAlive(pid)) await rm(join(folder, name), { force: true })
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -1,0 +1,271 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { bodyOf } from '../../shared/bucket/body.ts'
+import { keyPart } from '../../shared/bucket/domain/key-part.ts'
+import type { Bucket } from '../../shared/bucket/port.ts'
+import { AppError, isRetryable } from '../../shared/errors.ts'
+import { compileMatcher, parseForMatching } from '../../shared/filters/evaluate.ts'
+import { parseFilters } from '../../shared/filters/parse.ts'
+import type { Slots } from '../../shared/slots.ts'
+import { renderPrefix } from '../../shared/streams/domain/prefix.ts'
+import { putOnce } from '../archive/put-once.ts'
+import { readObject } from '../archive/read-archive.ts'
+import { sha256Of } from '../archive/sha256.ts'
+import {
+  type CourseName,
+  type Delivered,
+  type DeliveredFile,
+  type DeliveryPlan,
+  deliveryText,
+  fileStem,
+} from '../domain/delivery.ts'
+import type { ArchivedEvent } from '../domain/line.ts'
+import type { ArchivedObject } from '../domain/manifest.ts'
+import type { Kept } from '../formats/format.ts'
+import { formatOf } from '../formats/index.ts'
+import { type Draft, draftOf } from '../spool/draft.ts'
+import type { MemoryBudget } from '../spool/memory-budget.ts'
+import { type FileGroup, GroupSpool } from './group-spool.ts'
+import type { DeliveryMetrics } from './metrics.ts'
+import type { DeliverySettings } from './settings.ts'
+import { isWanted, type ReadManifest } from './survey.ts'
+
+export interface CarryOutDeps {
+  readonly archive: Bucket
+  readonly readManifest: ReadManifest
+  readonly folder: string
+  readonly budget: MemoryBudget
+  readonly settings: DeliverySettings
+  readonly metrics: DeliveryMetrics
+  /** Of the process, for making files: not held while they are sent. */
+  readonly making: Slots
+  /** For sending them. */
+  readonly sending: Slots
+}
+
+const NAME_PART_MAX = 64
+
+interface Made {
+  readonly key: string
+  readonly draft: Draft
+  readonly contentSha256: string
+  readonly kept: Kept
+}
+
+const stopped = (): AppError => new AppError('SHUTTING_DOWN', 'The delivery is left for later.')
+
+/**
+ * Writes a plan's files to the course's bucket, then their manifest. Files that an earlier attempt wrote are found and left.
+ * What a file holds depends on the plan and on the archive alone. `delivered` has the files of whole collections that this
+ * process has sent, so that the next attempt does not make them again. Rejects as the buckets do, and with ARCHIVE_DAMAGED.
+ */
+export async function carryOut(
+  deps: CarryOutDeps,
+  target: Bucket,
+  course: CourseName,
+  plan: DeliveryPlan,
+  delivered: Map<string, readonly DeliveredFile[]>,
+  signal: AbortSignal,
+): Promise<Delivered> {
+  const files: DeliveredFile[] = []
+  for (const [collection, objects] of await wantedObjects(deps, plan, signal)) {
+    const known = delivered.get(collection)
+    const found = known ?? (await deliverCollection(deps, target, course, plan, collection, objects, signal))
+    delivered.set(collection, found)
+    files.push(...found)
+  }
+  const done: Delivered = {
+    version: 1,
+    project: plan.project,
+    stream: plan.stream,
+    sequence: plan.sequence,
+    format: plan.layout.format,
+    events: files.reduce((sum, { events }) => sum + events, 0),
+    files,
+  }
+  if (files.length > 0) {
+    const text = Buffer.from(deliveryText(done))
+    const sha256 = sha256Of(text)
+    const key = `${rootOf(plan.layout.prefix, plan)}_manifests/${fileStem(course, plan.sequence)}.json`
+    const options = { contentType: 'application/json', signal }
+    const { outcome } = await putOnce(target, key, bodyOf(text), { sha256, contentSha256: sha256 }, options)
+    if (outcome === 'mismatched') throw taken(key)
+  }
+  return done
+}
+
+const taken = (key: string): AppError =>
+  new AppError('BUCKET_REFUSED', 'Something else has the name of a file.', { details: { reason: 'invalid', key } })
+
+/** What a prefix begins with for every event: where the manifests go. */
+function rootOf(template: string, { project, stream }: DeliveryPlan): string {
+  const known = template.replaceAll('{project}', project).replaceAll('{stream}', stream)
+  const constant = known.slice(0, known.includes('{') ? known.indexOf('{') : known.length)
+  return constant.slice(0, constant.lastIndexOf('/') + 1)
+}
+
+/** By collection, in the order in which their events are written: of hours, then of partitions and offsets. */
+async function wantedObjects(
+  { readManifest }: CarryOutDeps,
+  plan: DeliveryPlan,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, readonly ArchivedObject[]>> {
+  const found = new Map<string, ArchivedObject[]>()
+  for (const key of plan.manifests.toSorted()) {
+    const { objects } = await readManifest(key, signal)
+    for (const object of objects) {
+      if (!isWanted(object, plan.project, plan.layout, plan.span)) continue
+      const known = found.get(object.collection)
+      if (known === undefined) found.set(object.collection, [object])
+      else known.push(object)
+    }
+  }
+  return new Map(
+    [...found.entries()]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([collection, objects]) => [
+        collection,
+        objects.toSorted((a, b) => (a.hour < b.hour ? -1 : a.hour > b.hour ? 1 : 0)),
+      ]),
+  )
+}
+
+async function deliverCollection(
+  deps: CarryOutDeps,
+  target: Bucket,
+  course: CourseName,
+  plan: DeliveryPlan,
+  collection: string,
+  objects: readonly ArchivedObject[],
+  signal: AbortSignal,
+): Promise<readonly DeliveredFile[]> {
+  const spool = new GroupSpool(deps.folder, deps.budget, plan.layout.target_bytes)
+  const files: DeliveredFile[] = []
+  let isMaking = await deps.making.take(signal)
+  if (!isMaking) throw stopped()
+  try {
+    const matches = matcherOf(plan)
+    const cadenceMs = plan.layout.cadence_minutes * 60_000
+    for (const object of objects) {
+      for await (const batch of readObject(deps.archive, object, signal)) {
+        for (const event of batch) {
+          if (!matches(event)) {
+            deps.metrics.filtered.inc()
+            continue
+          }
+          const timeMs = Math.floor(event.createdAtMs / cadenceMs) * cadenceMs
+          spool.add(
+            renderPrefix(plan.layout.prefix, { project: plan.project, stream: plan.stream, collection, timeMs }),
+            event,
+          )
+        }
+        await spool.spillIfOver()
+      }
+    }
+    for (const group of spool.groups) {
+      if (!isMaking) isMaking = await deps.making.take(signal)
+      if (!isMaking) throw stopped()
+      const made = await make(deps, course, plan, collection, spool, group)
+      try {
+        // Making is other streams' turn while this one's bucket takes its time.
+        deps.making.give()
+        isMaking = false
+        files.push(await send(deps, target, plan, collection, group, made, signal))
+      } finally {
+        await made.draft.dispose()
+      }
+    }
+    return files
+  } finally {
+    if (isMaking) deps.making.give()
+    await spool.close()
+  }
+}
+
+function matcherOf({ layout, span }: DeliveryPlan): (event: ArchivedEvent) => boolean {
+  const filters = parseFilters(layout.filters)
+  const matcher = filters.length === 0 ? undefined : compileMatcher(filters)
+  return (event) => {
+    const { createdAtMs, timestampMs, id, properties } = event
+    if (createdAtMs < span.start_ms || (span.end_ms !== null && createdAtMs >= span.end_ms)) return false
+    if (matcher === undefined) return true
+    return matcher({ createdAtMs, timestampMs, id, properties: parseForMatching(properties.toString('utf8')) })
+  }
+}
+
+async function make(
+  { folder }: CarryOutDeps,
+  course: CourseName,
+  plan: DeliveryPlan,
+  collection: string,
+  spool: GroupSpool,
+  group: FileGroup,
+): Promise<Made> {
+  const format = formatOf(plan.layout.format)
+  const content = createHash('sha256').update(`${format.name}\n`)
+  for await (const chunk of spool.lines(group)) content.update(chunk)
+  let kept: Kept = {}
+  const chunks = format.encode(
+    () => spool.events(group),
+    (values) => {
+      kept = values
+    },
+  )
+  const draft = await draftOf(chunks, folder)
+  const part = String(group.part).padStart(4, '0')
+  const key = `${group.prefix}${namePart(collection)}-${fileStem(course, plan.sequence)}-${part}.${format.extension}`
+  return { key, draft, contentSha256: content.digest('hex'), kept }
+}
+
+async function send(
+  { metrics, settings, sending }: CarryOutDeps,
+  target: Bucket,
+  plan: DeliveryPlan,
+  collection: string,
+  { events }: FileGroup,
+  { key, draft, contentSha256, kept }: Made,
+  signal: AbortSignal,
+): Promise<DeliveredFile> {
+  if (!(await sending.take(signal))) throw stopped()
+  try {
+    const { contentType } = formatOf(plan.layout.format)
+    const stamp = { sha256: draft.sha256, contentSha256 }
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(settings.sendMs)])
+    const found = await severalTimes(settings, patience, async () =>
+      putOnce(target, key, draft.body, stamp, { contentType, signal: patience }),
+    )
+    metrics.files.inc({ outcome: found.outcome })
+    if (found.outcome === 'mismatched') throw taken(key)
+    const { bytes, sha256 } = found.outcome === 'matched' ? found : { bytes: draft.body.bytes, sha256: draft.sha256 }
+    metrics.events.inc(events)
+    metrics.bytes.inc(bytes)
+    for (const [reason, count] of Object.entries(kept)) metrics.kept.inc({ reason }, count)
+    return { key, collection, events, bytes, sha256, kept: { ...kept } }
+  } finally {
+    sending.give()
+  }
+}
+
+/** A collection as it stands in a file's name, which has to be short; two that begin alike are told apart. */
+function namePart(collection: string): string {
+  const part = keyPart(collection)
+  if (part.length <= NAME_PART_MAX) return part
+  const hash = sha256Of(collection).slice(0, 16)
+  return `${part.slice(0, NAME_PART_MAX - hash.length - 1)}-${hash}`
+}
+
+/** A file that is made is worth a few tries before the delivery as a whole waits. */
+async function severalTimes<T>(
+  { triesMax, retryDelayMs }: DeliverySettings,
+  signal: AbortSignal,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (tries >= triesMax || signal.aborted || !isRetryable(error)) throw error
+    }
+    await delay(retryDelayMs * tries, undefined, { signal }).catch(() => undefined)
+  }
+}

@@ -1,0 +1,70 @@
+import type { ArchivedEvent } from '../domain/line.ts'
+import { eventsOf } from '../domain/lines.ts'
+import type { FileEvent } from '../formats/format.ts'
+import type { MemoryBudget } from '../spool/memory-budget.ts'
+import { Spool } from '../spool/spool.ts'
+
+/** Events that become one file. */
+export interface FileGroup {
+  /** Of its key, up to the file's name. */
+  readonly prefix: string
+  /** From 1 on, within the prefix. */
+  readonly part: number
+  readonly events: number
+}
+
+const NEWLINE = 0x0a
+
+/** Gathers a collection's events by the file they go to: by prefix, and past a number of bytes into the next part. */
+export class GroupSpool {
+  readonly #spool: Spool
+  readonly #targetBytes: number
+  readonly #groups = new Map<string, { part: number; bytes: number; events: number }[]>()
+
+  constructor(folder: string, budget: MemoryBudget, targetBytes: number) {
+    this.#spool = new Spool(folder, budget)
+    this.#targetBytes = targetBytes
+  }
+
+  add(prefix: string, { line }: ArchivedEvent): void {
+    const parts = this.#groups.get(prefix) ?? []
+    if (parts.length === 0) this.#groups.set(prefix, parts)
+    let part = parts.at(-1)
+    if (part === undefined || part.bytes >= this.#targetBytes) {
+      part = { part: parts.length + 1, bytes: 0, events: 0 }
+      parts.push(part)
+    }
+    const { slab, start } = this.#spool.room(keyOf(prefix, part.part), line.length + 1)
+    slab.set(line, start)
+    slab[start + line.length] = NEWLINE
+    part.bytes += line.length + 1
+    part.events += 1
+  }
+
+  /** In the order of their prefixes and parts. */
+  get groups(): readonly FileGroup[] {
+    return [...this.#groups.entries()]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([prefix, parts]) => parts.map(({ part, events }) => ({ prefix, part, events })))
+  }
+
+  /** A group's lines; pieces of any size. */
+  lines({ prefix, part }: FileGroup): AsyncIterable<Buffer> {
+    return this.#spool.read(keyOf(prefix, part))
+  }
+
+  /** A group's events; a batch is good until the next one is asked for. */
+  events(group: FileGroup): AsyncIterable<readonly FileEvent[]> {
+    return eventsOf(this.lines(group), () => new Error('the spool does not hold what was put in'))
+  }
+
+  spillIfOver(): Promise<void> {
+    return this.#spool.spillIfOver()
+  }
+
+  close(): Promise<void> {
+    return this.#spool.close()
+  }
+}
+
+const keyOf = (prefix: string, part: number): string => `${part}/${prefix}`

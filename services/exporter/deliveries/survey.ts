@@ -1,0 +1,88 @@
+import type { Bucket } from '../../shared/bucket/port.ts'
+import { archivedPartitions, archivedRanges, readManifest } from '../archive/read-archive.ts'
+import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
+import { HOUR_MS } from '../domain/archive-key.ts'
+import type { Cursor, Layout, Span } from '../domain/delivery.ts'
+
+/** What is new in the archive for a course. */
+export interface Survey {
+  /** Keys of the manifests that hold something of it. */
+  readonly manifests: readonly string[]
+  readonly cursor: Cursor
+  /** Of those that hold something: when the oldest record was written to the log; undefined when there is none. */
+  readonly oldestMs: number | undefined
+  /** How many manifests were looked at. */
+  readonly looked: number
+  /** More is there than one delivery takes. */
+  readonly isFull: boolean
+}
+
+/** Manifests that one survey looks at: a stream that begins late in a long archive comes there by steps. */
+const LOOKED_MAX = 2_000
+export type ReadManifest = (key: string, signal: AbortSignal) => Promise<Manifest>
+
+/** Of the archive, or of what a process remembers of it. */
+export const manifestReader =
+  (archive: Bucket): ReadManifest =>
+  (key, signal) =>
+    readManifest(archive, key, signal)
+
+/** Whether an object may hold events that a course wants. */
+export function isWanted(object: ArchivedObject, project: string, { collections }: Layout, span: Span): boolean {
+  const hourMs = Date.parse(object.hour)
+  return (
+    object.project === project &&
+    (collections === null || collections.includes(object.collection)) &&
+    hourMs + HOUR_MS > span.start_ms &&
+    (span.end_ms === null || hourMs < span.end_ms)
+  )
+}
+
+/**
+ * Goes through the manifests after `from`, partition by partition by turns, until there is nothing more or the events of
+ * one delivery are found. Rejects as the bucket does, and with ARCHIVE_DAMAGED.
+ */
+export async function survey(
+  archive: Bucket,
+  read: ReadManifest,
+  course: { readonly project: string; readonly layout: Layout; readonly span: Span },
+  from: Cursor,
+  bytesMax: number,
+  signal: AbortSignal,
+): Promise<Survey> {
+  const cursor: Record<string, string> = { ...from }
+  const manifests: string[] = []
+  let bytes = 0
+  let looked = 0
+  let oldestMs: number | undefined
+  const partitions = await archivedPartitions(archive, signal)
+  const walks = partitions.map((partition) => {
+    const name = `${partition.epoch}/${partition.partition}`
+    return { name, ranges: archivedRanges(archive, partition, BigInt(cursor[name] ?? 0), signal) }
+  })
+  const open = new Set(walks)
+  try {
+    while (open.size > 0) {
+      for (const walk of open) {
+        if (bytes >= bytesMax || looked >= LOOKED_MAX) return { manifests, cursor, oldestMs, looked, isFull: true }
+        const { value: range, done } = await walk.ranges.next()
+        if (done === true || range === undefined) {
+          open.delete(walk)
+          continue
+        }
+        const manifest = await read(range.key, signal)
+        looked += 1
+        cursor[walk.name] = String(range.last + 1n)
+        const wanted = manifest.objects.filter((one) => isWanted(one, course.project, course.layout, course.span))
+        if (wanted.length === 0) continue
+        manifests.push(range.key)
+        bytes += wanted.reduce((sum, object) => sum + object.content_bytes, 0)
+        const firstMs = manifest.appended === null ? undefined : Date.parse(manifest.appended.first)
+        if (firstMs !== undefined) oldestMs = Math.min(oldestMs ?? firstMs, firstMs)
+      }
+    }
+    return { manifests, cursor, oldestMs, looked, isFull: false }
+  } finally {
+    for (const { ranges } of walks) await ranges.return(undefined)
+  }
+}
