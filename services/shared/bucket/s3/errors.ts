@@ -12,6 +12,8 @@ const REFUSALS: Readonly<Record<string, BucketRefusal>> = {
   ExpiredToken: 'credentials',
   InvalidToken: 'credentials',
   CredentialsProviderError: 'credentials',
+  // A service that does not know `If-None-Match`: what it is asked to keep, it might replace.
+  NotImplemented: 'invalid',
   QuotaExceeded: 'quota',
   XMinioAdminBucketQuotaExceeded: 'quota',
 }
@@ -47,7 +49,7 @@ export function asBucketError(error: unknown): AppError {
   }
   const named = REFUSALS[name]
   if (named !== undefined) return new AppError('BUCKET_REFUSED', `The bucket refused: ${name}.`, options(named))
-  if (status >= 300 && status < 500 && ![408, 409, 429].includes(status) && !PASSING.has(name)) {
+  if (((status >= 300 && status < 500) || status === 501) && ![408, 409, 429].includes(status) && !PASSING.has(name)) {
     const reason = status === 403 ? 'forbidden' : status === 401 ? 'credentials' : 'invalid'
     return new AppError('BUCKET_REFUSED', `The bucket refused: ${name}.`, options(reason))
   }
