@@ -12,8 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type BucketStep, stepOf } from './bucket-steps.ts'
 
 /**
- * - `too_many`, `error`, `busy`, `forbidden`, `no_bucket`, `unknown_header`: the statuses 429, 500, 503, 403, 404 and
- *   501, with the body that the service gives with it. The server behind hears nothing of the request.
+ * - `too_many`, `error`, `busy`, `no_login`, `forbidden`, `no_bucket`, `unknown_header`: the statuses 429, 500, 503, 401,
+ *   403, 404 and 501, with the body that the service gives with it. The server behind hears nothing of the request.
  * - `reset`: the connection breaks after half of the request's body was passed on; for `get`, after half of the answer's.
  * - `lost`: the server does what it is asked, and the connection breaks where its answer should come.
  * - `slow`: everything comes `SLOW_MS` late.
@@ -49,6 +49,7 @@ const STATUSES = {
   too_many: [429, 'TooManyRequests', 'rateLimitExceeded'],
   error: [500, 'InternalError', 'backendError'],
   busy: [503, 'SlowDown', 'backendError'],
+  no_login: [401, 'InvalidToken', 'authError'],
   forbidden: [403, 'AccessDenied', 'forbidden'],
   no_bucket: [404, 'NoSuchBucket', 'notFound'],
   unknown_header: [501, 'NotImplemented', 'notImplemented'],

@@ -58,7 +58,7 @@ function refusalOf(error: unknown, status: number): BucketRefusal | undefined {
     case 429:
       return undefined
     default:
-      return status >= 400 && status < 500 ? 'invalid' : undefined
+      return (status >= 400 && status < 500) || status === 501 ? 'invalid' : undefined
   }
 }
 

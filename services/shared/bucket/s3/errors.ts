@@ -1,7 +1,7 @@
 import { AppError } from '../../errors.ts'
 import type { BucketRefusal } from '../port.ts'
 
-/** S3's own codes, and the SDK's for what it could not sign with. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+/** S3's own codes, those of servers that speak its protocol, and the SDK's for what it could not sign with. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
 const REFUSALS: Readonly<Record<string, BucketRefusal>> = {
   NoSuchBucket: 'no_bucket',
   AccessDenied: 'forbidden',
@@ -9,6 +9,7 @@ const REFUSALS: Readonly<Record<string, BucketRefusal>> = {
   AccountProblem: 'forbidden',
   InvalidAccessKeyId: 'credentials',
   SignatureDoesNotMatch: 'credentials',
+  XAdminUserNotFound: 'credentials',
   ExpiredToken: 'credentials',
   InvalidToken: 'credentials',
   CredentialsProviderError: 'credentials',

@@ -1,5 +1,6 @@
 import {
   AbortMultipartUploadCommand,
+  type AbortMultipartUploadCommandInput,
   CompleteMultipartUploadCommand,
   type CompletedPart,
   CreateMultipartUploadCommand,
@@ -8,14 +9,17 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ObjectBody } from '../port.ts'
 import { pieces } from '../streams.ts'
+import { asBucketError } from './errors.ts'
 
 const PARTS_AT_ONCE = 2
 /** More are not taken. https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const PARTS_MAX = 10_000
 /** For telling the service that an upload came to nothing. Nobody waits longer; `sweepUploads` finds what remains. */
 const CLEAN_UP_MS = 2_000
+const CLEAN_UP_PAUSE_MS = 100
 
 export interface S3Upload {
   readonly client: S3Client
@@ -26,8 +30,8 @@ export interface S3Upload {
 }
 
 /**
- * Writes an object where there is none, in one request or in parts. Every request ends with the signal, and the first
- * one that fails ends the others. Rejects with what the SDK or the body threw.
+ * Writes an object where there is none, in one request or in parts. Every request ends with the signal, and no
+ * part is begun once another has failed. Rejects with what the SDK or the body threw.
  */
 export async function uploadToS3({ client, target, body, partBytes, signal }: S3Upload): Promise<void> {
   const size = Math.max(partBytes, Math.ceil(body.bytes / PARTS_MAX))
@@ -61,15 +65,14 @@ async function inParts(
   })
   const place = { Bucket: target.Bucket, Key: target.Key, UploadId }
   try {
-    const failed = new AbortController()
-    const sending = AbortSignal.any([signal, failed.signal])
     const sent: CompletedPart[] = []
+    const failures: unknown[] = []
     let next = 1
     const sendParts = async (): Promise<void> => {
       try {
-        for (;;) {
+        while (failures.length === 0) {
           const part = await parts.next()
-          if (part.done === true || sending.aborted) return
+          if (part.done === true) return
           const PartNumber = next++
           const command = new UploadPartCommand({
             ...place,
@@ -77,27 +80,40 @@ async function inParts(
             Body: part.value,
             ChecksumAlgorithm: 'CRC32',
           })
-          const { ETag, ChecksumCRC32 } = await client.send(command, { abortSignal: sending })
+          const { ETag, ChecksumCRC32 } = await client.send(command, { abortSignal: signal })
           sent.push({ PartNumber, ETag, ...(ChecksumCRC32 !== undefined && { ChecksumCRC32 }) })
         }
       } catch (error) {
-        failed.abort(error)
+        failures.push(error)
         stop()
-        throw error
       }
     }
-    const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, sendParts))
-    signal.throwIfAborted()
-    // The others broke off because of the first, whose reason is the one to tell.
-    if (failed.signal.aborted) throw failed.signal.reason
-    for (const end of ends) if (end.status === 'rejected') throw end.reason
+    // A part that is under way when another fails goes on to its end: cut off, it could still arrive after the upload was
+    // abandoned, and stay.
+    await Promise.all(Array.from({ length: PARTS_AT_ONCE }, sendParts))
+    if (failures.length > 0) throw failures[0]
     const Parts = sent.toSorted((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0))
     const command = new CompleteMultipartUploadCommand({ ...place, IfNoneMatch: '*', MultipartUpload: { Parts } })
     await client.send(command, { abortSignal: signal })
   } catch (error) {
-    // Parts of an upload that came to nothing are kept, and paid for, until somebody removes them.
-    const patience = AbortSignal.timeout(CLEAN_UP_MS)
-    await client.send(new AbortMultipartUploadCommand(place), { abortSignal: patience }).catch(() => {})
+    await abandon(client, place)
     throw error
+  }
+}
+
+/**
+ * Parts of an upload that came to nothing are kept, and paid for, until somebody removes them. A part that the service is
+ * still taking in may get in the way of the first try.
+ */
+async function abandon(client: S3Client, place: AbortMultipartUploadCommandInput): Promise<void> {
+  const abortSignal = AbortSignal.timeout(CLEAN_UP_MS)
+  while (!abortSignal.aborted) {
+    try {
+      await client.send(new AbortMultipartUploadCommand(place), { abortSignal })
+      return
+    } catch (error) {
+      if (asBucketError(error).code === 'BUCKET_REFUSED' || (error as Error).name === 'NoSuchUpload') return
+      await sleep(CLEAN_UP_PAUSE_MS)
+    }
   }
 }
