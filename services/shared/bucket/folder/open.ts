@@ -1,14 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { type BigIntStats, createReadStream } from 'node:fs'
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { syncFolder } from '../../config/durable-file.ts'
 import { AppError } from '../../errors.ts'
 import { checkKey } from '../key.ts'
 import type { Bucket, BucketRefusal, ObjectMetadata } from '../port.ts'
+import { arriving } from '../streams.ts'
 import { OWN_FOLDER } from './own-folder.ts'
 import { walk } from './walk.ts'
+
+/** A disk, perhaps of another machine, that gives nothing for longer is given up. */
+const SILENCE_MS = 60_000
+/** No object takes a day to write without a byte on the way. */
+const DRAFT_MS = 86_400_000
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? ''
 const isMissing = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error))
@@ -18,7 +24,7 @@ const identity = ({ ino, mtimeNs }: BigIntStats): string => `${ino}-${mtimeNs}`
 
 /**
  * A folder as a bucket: keys are paths under it, so that any reader of files can be pointed at it. Metadata stands in a
- * file of its own beside, by the object's inode, and does not follow a copy. Makes the folder.
+ * file of its own beside, by the object's inode, and does not follow a copy. Makes the folder, and removes drafts older than a day.
  */
 export async function openFolderBucket(folder: string): Promise<Bucket> {
   const drafts = join(folder, OWN_FOLDER, 'drafts')
@@ -26,6 +32,7 @@ export async function openFolderBucket(folder: string): Promise<Bucket> {
   await refusing(async () => {
     await mkdir(drafts, { recursive: true })
     await mkdir(notes, { recursive: true })
+    await removeOldDrafts(drafts)
   })
 
   const pathOf = (key: string): string => {
@@ -93,7 +100,10 @@ export async function openFolderBucket(folder: string): Promise<Bucket> {
     get: (key, signal) =>
       refusing(async () => {
         const path = pathOf(key)
-        return (await statOf(path)) && createReadStream(path, { signal })
+        const stats = await statOf(path)
+        if (stats === undefined) return undefined
+        const bytes = Number(stats.size)
+        return arriving(createReadStream(path), { bytes, silenceMs: SILENCE_MS, signal, translate: asBucketError })
       }),
 
     list: (prefix, options) => walk(folder, prefix, options),
@@ -109,6 +119,16 @@ export async function openFolderBucket(folder: string): Promise<Bucket> {
       }),
 
     close: async () => {},
+  }
+}
+
+/** Those of processes that died in the middle; one that is still being written is younger. */
+async function removeOldDrafts(drafts: string): Promise<void> {
+  const before = Date.now() - DRAFT_MS
+  for (const name of await readdir(drafts)) {
+    const path = join(drafts, name)
+    const stats = await stat(path).catch(() => undefined) // gone meanwhile
+    if (stats !== undefined && stats.mtimeMs < before) await rm(path, { force: true })
   }
 }
 
@@ -134,21 +154,25 @@ async function refusing<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act()
   } catch (error) {
-    if (error instanceof AppError) throw error
-    switch (codeOf(error)) {
-      case 'EACCES':
-      case 'EPERM':
-      case 'EROFS':
-        throw refused('forbidden', 'The folder may not be written or read.', error)
-      case 'ENOSPC':
-      case 'EDQUOT':
-        throw refused('quota', 'The disk of the folder is full.', error)
-      case 'ENOTDIR':
-      case 'EISDIR':
-      case 'ENAMETOOLONG':
-        throw refused('invalid', 'A name is too long for a file, or is that of a folder.', error)
-      default:
-        throw new AppError('BUCKET_UNAVAILABLE', 'The folder did not take or give an object.', { cause: error })
-    }
+    throw asBucketError(error)
+  }
+}
+
+function asBucketError(error: unknown): AppError {
+  if (error instanceof AppError) return error
+  switch (codeOf(error)) {
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return refused('forbidden', 'The folder may not be written or read.', error)
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return refused('quota', 'The disk of the folder is full.', error)
+    case 'ENOTDIR':
+    case 'EISDIR':
+    case 'ENAMETOOLONG':
+      return refused('invalid', 'A name is too long for a file, or is that of a folder.', error)
+    default:
+      return new AppError('BUCKET_UNAVAILABLE', 'The folder did not take or give an object.', { cause: error })
   }
 }

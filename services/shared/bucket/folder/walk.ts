@@ -22,7 +22,9 @@ async function* inside(
   after: string,
   signal: AbortSignal,
 ): AsyncGenerator<ListedObject> {
-  signal.throwIfAborted()
+  if (signal.aborted) {
+    throw new AppError('BUCKET_UNAVAILABLE', 'The listing was broken off.', { cause: signal.reason })
+  }
   const entries = await entriesOf(join(root, start))
   // A folder's keys all go on with a slash, which decides where they stand among its siblings.
   const names = entries.map((entry) => `${start}${entry.name}${entry.isDirectory() ? '/' : ''}`)

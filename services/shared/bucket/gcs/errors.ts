@@ -7,6 +7,29 @@ interface GcsLike {
   readonly errors?: readonly { readonly reason?: string }[]
 }
 
+/** An answer of 400 and more. */
+export class GcsError extends Error {
+  override readonly name = 'GcsError'
+  readonly code: number
+  readonly errors: readonly { readonly reason?: string }[]
+
+  constructor(code: number, message: string, errors: GcsError['errors']) {
+    super(message)
+    this.code = code
+    this.errors = errors
+  }
+
+  /** The body is JSON, and has a list of reasons; but what stands in front of the service may answer in its stead. */
+  static of(code: number, body: string): GcsError {
+    try {
+      const { error } = JSON.parse(body) as { error?: { message?: string; errors?: GcsError['errors'] } }
+      return new GcsError(code, error?.message ?? `${code}`, Array.isArray(error?.errors) ? error.errors : [])
+    } catch {
+      return new GcsError(code, body.slice(0, 500), [])
+    }
+  }
+}
+
 /** The HTTP status of an answer; undefined when there was none. */
 export const statusOf = (error: unknown): number | undefined => {
   const code = Number((error as GcsLike).code)
@@ -35,7 +58,7 @@ function refusalOf(error: unknown, status: number): BucketRefusal | undefined {
     case 429:
       return undefined
     default:
-      return status >= 400 && status < 500 ? 'invalid' : undefined
+      return (status >= 400 && status < 500) || status === 501 ? 'invalid' : undefined
   }
 }
 

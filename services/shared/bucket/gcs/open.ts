@@ -1,56 +1,48 @@
-import { IdempotencyStrategy, Storage, type StorageOptions } from '@google-cloud/storage'
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { CRC32C } from '@google-cloud/storage'
+import type { IncomingHttpHeaders } from 'node:http'
+import { AppError } from '../../errors.ts'
 import { checkKey } from '../key.ts'
 import type { Bucket, ListedObject, ObjectMetadata } from '../port.ts'
-import { failingWith } from '../streams.ts'
+import { type ArrivingBytes, arriving } from '../streams.ts'
 import { asBucketError, isNoBucket, noBucket, statusOf } from './errors.ts'
+import { createGcsHttp } from './http.ts'
 import type { GcsSettings } from './settings.ts'
+import { uploadToGcs } from './upload.ts'
 
 const PAGE = 1_000
-const RETRIES = 3
-/** For one call with its retries. */
-const PATIENCE_S = 60
 
-function signedAs({ credentials }: GcsSettings): StorageOptions {
-  switch (credentials.kind) {
-    case 'ambient':
-      return {}
-    case 'anonymous':
-      return { projectId: 'none', useAuthWithCustomEndpoint: false }
-    case 'static':
-      return { credentials: { client_email: credentials.clientEmail, private_key: credentials.privateKey } }
-    default:
-      return credentials satisfies never
-  }
+interface ObjectResource {
+  readonly name: string
+  readonly size?: string
+  readonly metadata?: ObjectMetadata
 }
 
 /** A bucket of Google Cloud Storage. Every write names the generation 0, so that nothing is ever replaced. */
 export function openGcsBucket(settings: GcsSettings): Bucket {
-  const storage = new Storage({
-    ...signedAs(settings),
-    ...(settings.endpoint !== undefined && { apiEndpoint: settings.endpoint }),
-    retryOptions: {
-      autoRetry: true,
-      maxRetries: RETRIES,
-      totalTimeout: PATIENCE_S,
-      idempotencyStrategy: IdempotencyStrategy.RetryConditional,
-    },
-  })
-  const bucket = storage.bucket(settings.bucket)
-  const file = (key: string) => {
+  const http = createGcsHttp(settings)
+  const place = `/storage/v1/b/${encodeURIComponent(settings.bucket)}`
+  const placeOf = (key: string): string => {
     checkKey(key)
-    return bucket.file(key)
+    return `${place}/o/${encodeURIComponent(key)}`
   }
 
   /** A missing object and a missing bucket may be answered alike. */
-  const explained = async (cause: unknown): Promise<Error> => {
-    const isBucketThere = statusOf(cause) !== 404 || (await bucket.exists().catch(() => [true]))[0]
-    return isBucketThere ? asBucketError(cause) : noBucket(cause)
+  const explained = async (cause: unknown, signal: AbortSignal): Promise<Error> => {
+    if (cause instanceof AppError || statusOf(cause) !== 404) return asBucketError(cause)
+    try {
+      await http.retry(signal, async () =>
+        http.ask({ method: 'GET', url: http.url(place, { fields: 'name' }), signal }),
+      )
+    } catch (error) {
+      if (statusOf(error) === 404) return noBucket(cause)
+      // Who may read objects need not be one who may see the bucket.
+      if (asBucketError(error).code === 'BUCKET_UNAVAILABLE') return asBucketError(error)
+    }
+    return asBucketError(cause)
   }
-  const absent = async (error: unknown): Promise<undefined> => {
-    const reason = await explained(error)
-    if (statusOf(error) === 404 && !isNoBucket(reason)) return undefined
+  const absent = async (error: unknown, signal: AbortSignal): Promise<undefined> => {
+    const reason = await explained(error, signal)
+    if (statusOf(error) === 404 && !isNoBucket(reason) && !hasPassing(reason)) return undefined
     throw reason
   }
 
@@ -59,87 +51,85 @@ export function openGcsBucket(settings: GcsSettings): Bucket {
     description: `gs://${settings.bucket}`,
 
     async put(key, body, { contentType, metadata = {}, signal }) {
-      const isLarge = body.bytes > settings.chunkBytes
-      const target = file(key).createWriteStream({
-        resumable: isLarge,
-        ...(isLarge && { chunkSize: settings.chunkBytes }),
-        contentType,
-        metadata: { metadata: { ...metadata } },
-        preconditionOpts: { ifGenerationMatch: 0 },
-        validation: 'crc32c',
-        ...(settings.kmsKeyName !== undefined && { kmsKeyName: settings.kmsKeyName }),
-      })
+      checkKey(key)
+      const { bucket, kmsKeyName, chunkBytes } = settings
       try {
-        await pipeline(body.open(), target, { signal })
+        await uploadToGcs({ http, bucket, key, contentType, metadata, kmsKeyName, body, chunkBytes, signal })
       } catch (error) {
-        throw await explained(error)
+        throw await explained(error, signal)
       }
     },
 
-    async head(key) {
+    async head(key, signal) {
+      const url = http.url(placeOf(key), { fields: 'name,size,metadata' })
       try {
-        const [found] = await file(key).getMetadata()
-        return { key, bytes: Number(found.size ?? 0), metadata: (found.metadata ?? {}) as ObjectMetadata }
+        const { text } = await http.retry(signal, async () => http.ask({ method: 'GET', url, signal }))
+        const { size = '0', metadata = {} } = JSON.parse(text) as ObjectResource
+        return { key, bytes: Number(size), metadata }
       } catch (error) {
-        return absent(error)
+        return absent(error, signal)
       }
     },
 
     async get(key, signal) {
-      const stream = file(key).createReadStream({ decompress: false })
-      const onAbort = (): void => void stream.destroy(signal.reason as Error)
-      signal.addEventListener('abort', onAbort, { once: true })
-      stream.once('close', () => signal.removeEventListener('abort', onAbort))
+      const url = http.url(placeOf(key), { alt: 'media' })
+      // Takes an object as it is stored: the service would unpack one that somebody marked as packed.
+      const headers = { 'accept-encoding': 'gzip', 'cache-control': 'no-store' }
       try {
-        await answered(stream)
-        return failingWith(asBucketError, stream)
+        const answer = await http.retry(signal, async () => http.stream({ method: 'GET', url, headers, signal }))
+        const length = answer.headers['content-length']
+        return arriving(answer, {
+          bytes: length === undefined ? undefined : Number(length),
+          silenceMs: http.silenceMs,
+          signal,
+          translate: asBucketError,
+          ...checksumOf(answer.headers),
+        })
       } catch (error) {
-        return absent(error)
+        return absent(error, signal)
       }
     },
 
     async *list(prefix, { after = '', signal }): AsyncGenerator<ListedObject> {
       let pageToken: string | undefined
       do {
-        signal.throwIfAborted()
-        const page = {
-          prefix,
-          startOffset: after,
-          maxResults: PAGE,
-          autoPaginate: false,
-          ...(pageToken && { pageToken }),
-        }
-        const [files, next] = await bucket.getFiles(page).catch(async (error: unknown) => {
-          throw await explained(error)
-        })
-        for (const { name: key, metadata } of files) {
+        const query = { prefix, startOffset: after || undefined, maxResults: `${PAGE}`, pageToken }
+        const url = http.url(`${place}/o`, { ...query, fields: 'items(name,size),nextPageToken' })
+        const page = await http
+          .retry(signal, async () => http.ask({ method: 'GET', url, signal }))
+          .catch(async (error: unknown) => {
+            throw await explained(error, signal)
+          })
+        const found = JSON.parse(page.text) as { items?: readonly ObjectResource[]; nextPageToken?: string }
+        for (const { name: key, size = '0' } of found.items ?? []) {
           // The service begins with the offset itself.
-          if (key !== after) yield { key, bytes: Number(metadata.size ?? 0) }
+          if (key !== after) yield { key, bytes: Number(size) }
         }
-        pageToken = (next as { pageToken?: string } | null)?.pageToken
-      } while (pageToken !== undefined)
+        pageToken = found.nextPageToken
+      } while (pageToken !== undefined && pageToken !== '')
     },
 
-    async delete(key) {
+    async delete(key, signal) {
+      const url = http.url(placeOf(key))
       try {
-        await file(key).delete()
+        await http.retry(signal, async () => http.ask({ method: 'DELETE', url, signal }))
       } catch (error) {
-        await absent(error)
+        await absent(error, signal)
       }
     },
 
-    close: async () => {},
+    close: async () => http.close(),
   }
 }
 
-/** Resolves once bytes are on their way; the stream is asked for once somebody reads. Rejects with what the service answered. */
-function answered(stream: Readable): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  stream.once('response', ({ statusCode = 0 }: { statusCode?: number }) => {
-    if (statusCode < 400) resolve() // otherwise the error is still to come, with what the answer's body says
-  })
-  stream.once('error', reject)
-  stream.pause()
-  stream.read(0)
-  return promise
+const hasPassing = (error: Error): boolean => error instanceof AppError && error.code === 'BUCKET_UNAVAILABLE'
+
+/** The service says the checksum of what is stored, which is what comes unless it was unpacked on the way. */
+function checksumOf(headers: IncomingHttpHeaders): Pick<ArrivingBytes, 'checksum'> {
+  const hashes = String(headers['x-goog-hash'] ?? '')
+  const expected = /crc32c=([^,\s]+)/.exec(hashes)?.[1]
+  const isAsStored = headers['x-goog-stored-content-encoding'] === (headers['content-encoding'] ?? 'identity')
+  if (expected === undefined || !isAsStored) return {}
+  const checksum = new CRC32C()
+  return { checksum: { update: (chunk) => checksum.update(chunk), isRight: () => checksum.validate(expected) } }
 }

@@ -11,4 +11,10 @@ export interface GcsSettings {
   readonly kmsKeyName: string | undefined
   /** Larger objects go up resumably, in chunks of this size. A multiple of 256 KiB. */
   readonly chunkBytes: number
+  /** How often a request is sent before its call fails; 4 unless said. */
+  readonly attempts?: number
+  /** A connection without a byte in either direction for as long is given up; 30 s unless said. */
+  readonly silenceMs?: number
+  /** Before a request is sent again, doubled each time; 500 ms unless said. */
+  readonly retryDelayMs?: number
 }

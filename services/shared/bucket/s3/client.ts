@@ -3,8 +3,8 @@ import { fromIni, fromTemporaryCredentials } from '@aws-sdk/credential-providers
 import type { S3Credentials, S3Settings } from './settings.ts'
 
 const CONNECT_MS = 5_000
-/** Without a byte in either direction. */
-const SILENCE_MS = 30_000
+/** Unless the settings say otherwise. */
+export const S3_SILENCE_MS = 30_000
 const ATTEMPTS = 3
 
 function signAs(credentials: S3Credentials, region: string): Pick<S3ClientConfig, 'credentials'> {
@@ -27,12 +27,20 @@ function signAs(credentials: S3Credentials, region: string): Pick<S3ClientConfig
   }
 }
 
-export const createS3Client = ({ region, endpoint, pathStyle, credentials }: S3Settings): S3Client =>
-  new S3Client({
+export function createS3Client(settings: S3Settings): S3Client {
+  const { region, endpoint, pathStyle, credentials, attempts = ATTEMPTS, silenceMs = S3_SILENCE_MS } = settings
+  return new S3Client({
     region,
     ...(endpoint !== undefined && { endpoint }),
     forcePathStyle: pathStyle,
-    maxAttempts: ATTEMPTS,
-    requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: SILENCE_MS, requestTimeout: 10 * SILENCE_MS },
+    maxAttempts: attempts,
+    requestHandler: {
+      connectionTimeout: Math.min(CONNECT_MS, silenceMs),
+      socketTimeout: silenceMs,
+      // Until an answer begins: a service that trickles must not hold a call for ever.
+      requestTimeout: 10 * silenceMs,
+      throwOnRequestTimeout: true,
+    },
     ...signAs(credentials, region),
   })
+}

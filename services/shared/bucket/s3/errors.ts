@@ -1,7 +1,7 @@
 import { AppError } from '../../errors.ts'
 import type { BucketRefusal } from '../port.ts'
 
-/** S3's own codes, and the SDK's for what it could not sign with. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+/** S3's own codes, those of servers that speak its protocol, and the SDK's for what it could not sign with. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
 const REFUSALS: Readonly<Record<string, BucketRefusal>> = {
   NoSuchBucket: 'no_bucket',
   AccessDenied: 'forbidden',
@@ -9,9 +9,12 @@ const REFUSALS: Readonly<Record<string, BucketRefusal>> = {
   AccountProblem: 'forbidden',
   InvalidAccessKeyId: 'credentials',
   SignatureDoesNotMatch: 'credentials',
+  XAdminUserNotFound: 'credentials',
   ExpiredToken: 'credentials',
   InvalidToken: 'credentials',
   CredentialsProviderError: 'credentials',
+  // A service that does not know `If-None-Match`: what it is asked to keep, it might replace.
+  NotImplemented: 'invalid',
   QuotaExceeded: 'quota',
   XMinioAdminBucketQuotaExceeded: 'quota',
 }
@@ -47,7 +50,7 @@ export function asBucketError(error: unknown): AppError {
   }
   const named = REFUSALS[name]
   if (named !== undefined) return new AppError('BUCKET_REFUSED', `The bucket refused: ${name}.`, options(named))
-  if (status >= 300 && status < 500 && ![408, 409, 429].includes(status) && !PASSING.has(name)) {
+  if (((status >= 300 && status < 500) || status === 501) && ![408, 409, 429].includes(status) && !PASSING.has(name)) {
     const reason = status === 403 ? 'forbidden' : status === 401 ? 'credentials' : 'invalid'
     return new AppError('BUCKET_REFUSED', `The bucket refused: ${name}.`, options(reason))
   }

@@ -5,16 +5,14 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
 } from '@aws-sdk/client-s3'
-import { Upload } from '@aws-sdk/lib-storage'
 import { Readable } from 'node:stream'
 import { checkKey } from '../key.ts'
 import type { Bucket, ListedObject } from '../port.ts'
-import { failingWith } from '../streams.ts'
-import { createS3Client } from './client.ts'
+import { arriving } from '../streams.ts'
+import { createS3Client, S3_SILENCE_MS } from './client.ts'
 import { asBucketError, statusOf } from './errors.ts'
 import type { S3Settings } from './settings.ts'
-
-const PARTS_AT_ONCE = 2
+import { uploadToS3 } from './upload.ts'
 
 /** A bucket of Amazon S3, or of a service that speaks its protocol and takes conditional writes (`If-None-Match`). */
 export function openS3Bucket(settings: S3Settings): Bucket {
@@ -41,32 +39,11 @@ export function openS3Bucket(settings: S3Settings): Bucket {
 
     async put(key, body, { contentType, metadata = {}, signal }) {
       checkKey(key)
-      const abort = new AbortController()
-      const onAbort = (): void => abort.abort(signal.reason)
-      if (signal.aborted) onAbort()
-      else signal.addEventListener('abort', onAbort, { once: true })
-      const from = body.open()
+      const target = { Bucket, Key: key, ContentType: contentType, Metadata: { ...metadata }, ...encrypted }
       try {
-        await new Upload({
-          client,
-          abortController: abort,
-          queueSize: PARTS_AT_ONCE,
-          partSize: settings.partBytes,
-          params: {
-            Bucket,
-            Key: key,
-            Body: from,
-            ContentType: contentType,
-            Metadata: { ...metadata },
-            IfNoneMatch: '*',
-            ...encrypted,
-          },
-        }).done()
+        await uploadToS3({ client, target, body, partBytes: settings.partBytes, signal })
       } catch (error) {
         throw asBucketError(error)
-      } finally {
-        signal.removeEventListener('abort', onAbort)
-        from.destroy()
       }
     },
 
@@ -88,7 +65,15 @@ export function openS3Bucket(settings: S3Settings): Bucket {
         const found = await client
           .send(new GetObjectCommand({ Bucket, Key: key }), { abortSignal })
           .catch((error: unknown) => absent(error, abortSignal))
-        return found && failingWith(asBucketError, found.Body instanceof Readable ? found.Body : Readable.from([]))
+        return (
+          found &&
+          arriving(found.Body instanceof Readable ? found.Body : Readable.from([]), {
+            bytes: found.ContentLength,
+            silenceMs: settings.silenceMs ?? S3_SILENCE_MS,
+            signal: abortSignal,
+            translate: asBucketError,
+          })
+        )
       } catch (error) {
         throw asBucketError(error)
       }

@@ -26,4 +26,8 @@ export interface S3Settings {
   readonly encryption: S3Encryption | undefined
   /** Larger objects go up in parts of this size, at least 5 MiB; two are in memory at a time. */
   readonly partBytes: number
+  /** How often a request is sent before its call fails; 3 unless said. */
+  readonly attempts?: number
+  /** A connection without a byte in either direction for as long is given up; 30 s unless said. */
+  readonly silenceMs?: number
 }
