@@ -44,20 +44,38 @@ async function firstRange(
   return undefined
 }
 
+/** A range and the key of its newest manifest. */
+export interface ArchivedRange extends RangeName {
+  readonly key: string
+  readonly revision: number
+}
+
 /** Ranges of a partition whose manifests are there, from the one that begins at `from` or later on, in order. */
 export async function* archivedRanges(
   bucket: Bucket,
   partition: PartitionName,
   from: bigint,
   signal: AbortSignal,
-): AsyncGenerator<RangeName & { readonly key: string }> {
+): AsyncGenerator<ArchivedRange> {
+  let newest: ArchivedRange | undefined
   for await (const { key } of bucket.list(manifestsPrefix(partition), {
     after: manifestAfter(partition, from),
     signal,
   })) {
     const range = parseRangeKey(key)
-    if (range !== undefined) yield { ...range, key }
+    if (range === undefined) continue
+    if (newest !== undefined && (newest.first !== range.first || newest.last !== range.last)) yield newest
+    newest = { ...range, key }
   }
+  if (newest !== undefined) yield newest
+}
+
+/** The key of the newest manifest of a range, by that of its first. Rejects with ARCHIVE_DAMAGED when there is none. */
+export async function newestManifest(bucket: Bucket, firstKey: string, signal: AbortSignal): Promise<string> {
+  let newest: string | undefined
+  for await (const { key } of bucket.list(firstKey.replace(/json$/, ''), { signal })) newest = key
+  if (newest === undefined) throw damaged('A manifest of the archive is not there any more.', firstKey)
+  return newest
 }
 
 /** Rejects with ARCHIVE_DAMAGED when it is not there, or is no manifest. */

@@ -8,8 +8,8 @@ import { compileMatcher, parseForMatching } from '../../shared/filters/evaluate.
 import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Slots } from '../../shared/slots.ts'
 import { renderPrefix } from '../../shared/streams/domain/prefix.ts'
-import { putOnce } from '../archive/put-once.ts'
-import { readObject } from '../archive/read-archive.ts'
+import { type PutOutcome, putOnce } from '../archive/put-once.ts'
+import { newestManifest, readObject } from '../archive/read-archive.ts'
 import { sha256Of } from '../archive/sha256.ts'
 import {
   type CourseName,
@@ -106,13 +106,13 @@ function rootOf(template: string, { project, stream }: DeliveryPlan): string {
 
 /** By collection, in the order in which their events are written: of hours, then of partitions and offsets. */
 async function wantedObjects(
-  { readManifest }: CarryOutDeps,
+  { archive, readManifest }: CarryOutDeps,
   plan: DeliveryPlan,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, readonly ArchivedObject[]>> {
   const found = new Map<string, ArchivedObject[]>()
   for (const key of plan.manifests.toSorted()) {
-    const { objects } = await readManifest(key, signal)
+    const { objects } = await readManifest(await newestManifest(archive, key, signal), signal)
     for (const object of objects) {
       if (!isWanted(object, plan.project, plan.layout, plan.span)) continue
       const known = found.get(object.collection)
@@ -223,19 +223,31 @@ async function send(
   plan: DeliveryPlan,
   collection: string,
   { events }: FileGroup,
-  { key, draft, contentSha256, kept }: Made,
+  made: Made,
   signal: AbortSignal,
 ): Promise<DeliveredFile> {
   if (!(await sending.take(signal))) throw stopped()
+  const { draft, contentSha256, kept } = made
   try {
-    const { contentType } = formatOf(plan.layout.format)
+    const { contentType, extension } = formatOf(plan.layout.format)
     const stamp = { sha256: draft.sha256, contentSha256 }
     const patience = AbortSignal.any([signal, AbortSignal.timeout(settings.sendMs)])
-    const found = await severalTimes(settings, patience, async () =>
-      putOnce(target, key, draft.body, stamp, { contentType, signal: patience }),
-    )
-    metrics.files.inc({ outcome: found.outcome })
-    if (found.outcome === 'mismatched') throw taken(key)
+    const put = async (name: string): Promise<PutOutcome> => {
+      const options = { contentType, signal: patience }
+      const outcome = await severalTimes(settings, patience, async () =>
+        putOnce(target, name, draft.body, stamp, options),
+      )
+      metrics.files.inc({ outcome: outcome.outcome })
+      return outcome
+    }
+    let key = made.key
+    let found = await put(key)
+    if (found.outcome === 'mismatched') {
+      // Events were erased between two attempts, or somebody else wrote there: it is left alone, and the manifest names this one.
+      key = besideIt(key, contentSha256, extension)
+      found = await put(key)
+      if (found.outcome === 'mismatched') throw taken(key)
+    }
     const { bytes, sha256 } = found.outcome === 'matched' ? found : { bytes: draft.body.bytes, sha256: draft.sha256 }
     metrics.events.inc(events)
     metrics.bytes.inc(bytes)
@@ -245,6 +257,10 @@ async function send(
     sending.give()
   }
 }
+
+/** Another name for a file with this content, in the same place. */
+const besideIt = (key: string, contentSha256: string, extension: string): string =>
+  `${key.slice(0, -extension.length - 1)}-${contentSha256.slice(0, 8)}.${extension}`
 
 /** A collection as it stands in a file's name, which has to be short; two that begin alike are told apart. */
 function namePart(collection: string): string {

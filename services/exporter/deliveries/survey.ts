@@ -1,12 +1,12 @@
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { archivedPartitions, archivedRanges, readManifest } from '../archive/read-archive.ts'
 import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
-import { HOUR_MS } from '../domain/archive-key.ts'
+import { HOUR_MS, manifestKey } from '../domain/archive-key.ts'
 import type { Cursor, Layout, Span } from '../domain/delivery.ts'
 
 /** What is new in the archive for a course. */
 export interface Survey {
-  /** Keys of the manifests that hold something of it. */
+  /** Of the ranges that hold something of it: the keys of their first manifests, whatever became of these since. */
   readonly manifests: readonly string[]
   readonly cursor: Cursor
   /** Of those that hold something: when the oldest record was written to the log; undefined when there is none. */
@@ -75,7 +75,7 @@ export async function survey(
         cursor[walk.name] = String(range.last + 1n)
         const wanted = manifest.objects.filter((one) => isWanted(one, course.project, course.layout, course.span))
         if (wanted.length === 0) continue
-        manifests.push(range.key)
+        manifests.push(manifestKey(range))
         bytes += wanted.reduce((sum, object) => sum + object.content_bytes, 0)
         const firstMs = manifest.appended === null ? undefined : Date.parse(manifest.appended.first)
         if (firstMs !== undefined) oldestMs = Math.min(oldestMs ?? firstMs, firstMs)

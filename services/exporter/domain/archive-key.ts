@@ -23,6 +23,7 @@ export const HOUR_MS = 3_600_000
 /** Wide enough for every offset, so that names stand in the order of numbers. */
 const OFFSET_DIGITS = 20
 const PARTITION_DIGITS = 5
+const REVISION_DIGITS = 6
 
 const padded = (offset: bigint): string => String(offset).padStart(OFFSET_DIGITS, '0')
 const folderOf = ({ epoch, partition }: PartitionName): string =>
@@ -43,7 +44,14 @@ export function objectKey(range: RangeName, part: PartName, extension: string): 
 /** Manifests of a partition, in the order of their offsets, start with this. */
 export const manifestsPrefix = (partition: PartitionName): string => MANIFESTS_PREFIX + folderOf(partition)
 
-export const manifestKey = (range: RangeName): string => `${manifestsPrefix(range)}${rangeOf(range)}.json`
+/**
+ * A range's manifest as it was first written has revision 0. One that came of it, when events had to be erased, has the
+ * next, and stands behind it in the order of names; the last one is what the archive holds.
+ */
+export const manifestKey = (range: RangeName, revision = 0): string => {
+  const suffix = revision === 0 ? '' : `.r${String(revision).padStart(REVISION_DIGITS, '0')}`
+  return `${manifestsPrefix(range)}${rangeOf(range)}${suffix}.json`
+}
 
 /** A key that lies before the manifests of ranges from `first` on, and after those that begin earlier. */
 export const manifestAfter = (partition: PartitionName, first: bigint): string =>
@@ -55,11 +63,13 @@ export const repeatsPrefix = (partition: PartitionName): string => REPEATS_PREFI
 export const repeatsKey = (range: RangeName, newestMs: number): string =>
   `${repeatsPrefix(range)}${rangeOf(range)}.${newestMs}.bin`
 
-const IN_KEY = /^(?:manifests|repeats)\/([^/]+)\/(\d+)\/(\d+)-(\d+)\.(?:(\d+)\.bin|json)$/
+const IN_KEY = /^(?:manifests|repeats)\/([^/]+)\/(\d+)\/(\d+)-(\d+)(?:\.(\d+)\.bin|(?:\.r(\d{6}))?\.json)$/
 
 /** What the name of a manifest or of a range's repeat keys says; undefined for any other key. */
-export function parseRangeKey(key: string): (RangeName & { readonly newestMs: number | undefined }) | undefined {
-  const [, epoch, partition, first, last, newestMs] = IN_KEY.exec(key) ?? []
+export function parseRangeKey(
+  key: string,
+): (RangeName & { readonly newestMs: number | undefined; readonly revision: number }) | undefined {
+  const [, epoch, partition, first, last, newestMs, revision = '0'] = IN_KEY.exec(key) ?? []
   if (epoch === undefined || first === undefined || last === undefined) return undefined
   return {
     epoch,
@@ -67,5 +77,6 @@ export function parseRangeKey(key: string): (RangeName & { readonly newestMs: nu
     first: BigInt(first),
     last: BigInt(last),
     newestMs: newestMs === undefined ? undefined : Number(newestMs),
+    revision: Number(revision),
   }
 }

@@ -33,7 +33,7 @@ export const DeliveryPlan = Type.Object({
   sequence: Type.Integer({ minimum: 1 }),
   layout: Layout,
   span: Span,
-  /** Of the archive, those that hold something of it. */
+  /** Of the archive, the first ones of the ranges that hold something of it; newer ones may stand in their places. */
   manifests: Type.Array(Type.String()),
   /** From where the next delivery goes on. */
   cursor: Cursor,
