@@ -18,7 +18,7 @@ import type { DecodedEvent } from '../services/shared/events/domain/decode-recor
 import { toParts } from '../services/loader/prepare.ts'
 import { RowBuffers } from '../services/loader/row-buffers.ts'
 import { EVENT_COLUMNS, EVENTS_TABLE } from '../services/loader/rows.ts'
-import { NO_DELETIONS } from '../services/loader/domain/erase.ts'
+import { NO_DELETIONS } from '../services/shared/deletions/domain/erase.ts'
 import { LOADER_DEFAULTS } from '../services/loader/settings.ts'
 import { LOADER_GROUP, runLoader } from '../services/loader/worker.ts'
 import { encodeEvent } from '../services/shared/events/codec.ts'

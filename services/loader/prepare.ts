@@ -8,7 +8,7 @@ import {
   type DecodedEvent,
   type ReasonOf,
 } from '../shared/events/domain/decode-record.ts'
-import type { Erase } from './domain/erase.ts'
+import type { Erase } from '../shared/deletions/domain/erase.ts'
 import type { RowBuffers } from './row-buffers.ts'
 import { eventRowsBytes, writeEventRow } from './rows.ts'
 import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
