@@ -12,14 +12,21 @@ const RETRIES = 3
 /** For one call with its retries. */
 const PATIENCE_S = 60
 
-function signedAs({ credentials }: GcsSettings): StorageOptions {
+/** Only Google is shown a token of Google's: it opens more than the one bucket. */
+const isGoogles = (endpoint: string | undefined): boolean =>
+  endpoint !== undefined && /^https:\/\/[^/:@]+\.googleapis\.com$/.test(endpoint)
+
+function signedAs({ credentials, endpoint }: GcsSettings): StorageOptions {
   switch (credentials.kind) {
     case 'ambient':
       return {}
     case 'anonymous':
       return { projectId: 'none', useAuthWithCustomEndpoint: false }
     case 'static':
-      return { credentials: { client_email: credentials.clientEmail, private_key: credentials.privateKey } }
+      return {
+        credentials: { client_email: credentials.clientEmail, private_key: credentials.privateKey },
+        useAuthWithCustomEndpoint: isGoogles(endpoint),
+      }
     default:
       return credentials satisfies never
   }
