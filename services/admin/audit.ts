@@ -11,8 +11,13 @@ export type AdminAction =
   | 'key revoked'
   | 'key unrevoked'
   | 'key deleted'
+  | 'stream created'
+  | 'stream replaced'
+  | 'stream deleted'
+  | 'stream paused'
+  | 'stream resumed'
 
-/** Who did what to what: ids only. */
+/** Who did what to what: ids and names of streams only. */
 export interface AdminChange {
   readonly action: AdminAction
   readonly requestId: string
@@ -20,6 +25,8 @@ export interface AdminChange {
   readonly by: string
   readonly projectId: string
   readonly keyId?: string
+  /** A stream's name, which has letters, digits, - and _ only. */
+  readonly stream?: string
 }
 
 export type Audit = (change: AdminChange) => void
@@ -28,7 +35,7 @@ export type Audit = (change: AdminChange) => void
 export function createAudit(logger: Pick<Logger, 'info'>, metrics: MetricsRegistry): Audit {
   const changes = new Counter({
     name: 'admin_changes_total',
-    help: 'Changes of projects and keys made through this process.',
+    help: 'Changes of projects, keys and streams made through this process.',
     labelNames: ['action'] as const,
     registers: [metrics],
   })

@@ -6,6 +6,8 @@ import type { Environment } from './config/settings.ts'
 import { clientAddressBehind } from './http/client-address.ts'
 import type { KeyKind } from './registry/model.ts'
 import type { KeyLimits } from './limits/domain/key-limits.ts'
+import { parseListedHosts } from './streams/endpoints.ts'
+import type { StreamSettings } from './streams/settings.ts'
 import type { ReadLimits } from './warehouse/port.ts'
 
 const HOUR_MS = 3_600_000
@@ -108,6 +110,7 @@ export interface Config {
     readonly keyLimits: LimitsByKind
     readonly tail: TailConfig
   }
+  readonly streams: StreamSettings
 }
 
 /** See `services/query/settings.ts`. */
@@ -257,6 +260,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
         workMsPerSecond: TAIL_WORK_MS_PER_S,
       },
     },
+    streams: streams(e, cwd, problems),
   }
   if (e.TRIBUTARY_CACHED_REFRESH_MAX_S < e.TRIBUTARY_CACHED_REFRESH_MIN_S) {
     problems.push('TRIBUTARY_CACHED_REFRESH_MAX_S must be at least TRIBUTARY_CACHED_REFRESH_MIN_S')
@@ -379,6 +383,18 @@ function trustedProxies(e: Environment, problems: string[]): readonly string[] {
     problems.push('TRIBUTARY_TRUSTED_PROXIES must be addresses, networks, loopback, linklocal or private')
   }
   return proxies
+}
+
+function streams(e: Environment, cwd: string, problems: string[]): StreamSettings {
+  const endpoints = parseListedHosts(e.TRIBUTARY_STREAM_ENDPOINTS ?? '')
+  if (endpoints === undefined) {
+    problems.push('TRIBUTARY_STREAM_ENDPOINTS must be a comma-separated list of host or host:port, without http://')
+  }
+  return {
+    endpoints: endpoints ?? [],
+    folder: e.TRIBUTARY_STREAM_FOLDER === undefined ? undefined : resolve(cwd, e.TRIBUTARY_STREAM_FOLDER),
+    perProjectMax: e.TRIBUTARY_STREAMS,
+  }
 }
 
 const limitsOf = (e: Environment, kind: 'MASTER' | 'READ' | 'ACCESS'): ReadLimits => ({

@@ -17,6 +17,7 @@ import { createLogger } from '../../services/shared/telemetry/logger.ts'
 import { createMetrics, type Registry as Metrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { type Answer, call, createProject, DEPLOYMENT, type ProjectKeys } from './api.ts'
+import { testStreams } from './streams.ts'
 
 export interface LiveServer extends AsyncDisposable {
   readonly url: string
@@ -75,7 +76,7 @@ export async function openLiveServer(options: LiveServerOptions = {}): Promise<L
     sources: await openEnrichmentSources(undefined),
     clientAddress: clientAddressBehind([]),
   })
-  registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+  registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS, streams: testStreams() })
   registerQuery(app, {
     ...common,
     definitions: registry.definitions,

@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
-import { ADMIN_SETTINGS, registerAdmin } from '../../services/admin/app.ts'
+import { ADMIN_SETTINGS, registerAdmin, type StreamDeps } from '../../services/admin/app.ts'
 import { buildServer } from '../../services/shared/http/server.ts'
 import type { Registry, RegistryLimits } from '../../services/shared/registry/registry.ts'
 import { DEPLOYMENT, type ProjectKeys } from './api.ts'
 import type { MemoryLog } from './memory-control-log.ts'
 import { openTestRegistry } from './open-registry.ts'
+import { testStreams } from './streams.ts'
 
 export interface OpenedAdmin {
   readonly app: FastifyInstance
@@ -31,8 +32,15 @@ export interface Sent {
 export const ORGANIZATION_URL = `/3.0/organizations/${DEPLOYMENT.organizationId}/projects`
 
 /** The admin service over a registry and a log in memory; a Buffer or a string as a body is sent as it is. */
-export async function openTestAdmin(options: { limits?: Partial<RegistryLimits> } = {}): Promise<OpenedAdmin> {
-  const { registry, log, metrics, lines: registryLines } = await openTestRegistry(options)
+export async function openTestAdmin(
+  options: { limits?: Partial<RegistryLimits>; streams?: Partial<StreamDeps> } = {},
+): Promise<OpenedAdmin> {
+  const {
+    registry,
+    log,
+    metrics,
+    lines: registryLines,
+  } = await openTestRegistry(options.limits === undefined ? {} : { limits: options.limits })
   const lines: string[] = [...registryLines]
   const logger = pino({ level: 'trace' }, { write: (line: string) => lines.push(line) })
   const app = buildServer({
@@ -45,7 +53,7 @@ export async function openTestAdmin(options: { limits?: Partial<RegistryLimits> 
   app.addHook('onRoute', ({ method, url }) => {
     routes.push(...[method].flat().map((name) => `${name} ${url}`))
   })
-  registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+  registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS, streams: testStreams(options.streams) })
   await app.ready()
 
   const send: OpenedAdmin['send'] = async (method, url, { key, body } = {}) => {

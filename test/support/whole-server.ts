@@ -13,6 +13,7 @@ import { createMetrics } from '../../services/shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { DEPLOYMENT } from './api.ts'
 import { openTestRegistry } from './open-registry.ts'
+import { testStreams } from './streams.ts'
 
 export interface WholeServer {
   readonly app: FastifyInstance
@@ -46,7 +47,7 @@ export async function wholeServer(): Promise<WholeServer> {
     sources: await openEnrichmentSources(undefined),
     clientAddress: clientAddressBehind([]),
   })
-  registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS })
+  registerAdmin(app, { registry, metrics, logger, settings: ADMIN_SETTINGS, streams: testStreams() })
   const datasets = { organizationId: DEPLOYMENT.organizationId }
   const { definitions } = registry
   const saved = { definitions, log: { consume: async () => {} }, projectGrant: () => undefined }

@@ -18,6 +18,7 @@ import type { EventLog } from '../../shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../../shared/log/topics.ts'
 import { openRegistry, type Registry } from '../../shared/registry/registry.ts'
 import { createLogger, type Logger } from '../../shared/telemetry/logger.ts'
+import { streamSecretsWith } from '../../shared/streams/secrets.ts'
 import { createReadiness } from '../../shared/telemetry/health.ts'
 import { createMetrics } from '../../shared/telemetry/metrics.ts'
 import { migrate } from '../../shared/warehouse/migrate.ts'
@@ -103,7 +104,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     ),
   })
   registerDiscovery(app)
-  if (registry !== undefined) {
+  if (registry !== undefined && organization !== undefined) {
     if (has('ingest')) {
       registerIngest(app, {
         log,
@@ -120,7 +121,8 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     }
     if (has('admin')) {
       const collections = collectionsOf(life, config, warehouse)
-      const deps = { registry, metrics, logger, settings: ADMIN_SETTINGS }
+      const streams = { secrets: streamSecretsWith(organization.secret), settings: config.streams, now: Date.now }
+      const deps = { registry, metrics, logger, settings: ADMIN_SETTINGS, streams }
       registerAdmin(app, { ...deps, ...(collections === undefined ? {} : { collections }) })
     }
     if (has('query') && warehouse !== undefined) {

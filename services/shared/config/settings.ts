@@ -294,6 +294,18 @@ const query = {
   TRIBUTARY_TAIL_QUEUE_BYTES: int(MIB, 1_024, 256 * MIB, 'Bytes that may wait for a slow reader of a live tail.'),
 }
 
+const exports = {
+  TRIBUTARY_STREAM_ENDPOINTS: Type.Optional(
+    text(
+      'Comma-separated `host` or `host:port` that a stream may write to besides Amazon’s and Google’s own; `*.example.com` for all under it. They are reached from your network. Unset: none.',
+    ),
+  ),
+  TRIBUTARY_STREAM_FOLDER: Type.Optional(
+    text('Folder under which streams of the kind `folder` write, each project in its own. Unset: there are none.'),
+  ),
+  TRIBUTARY_STREAMS: int(20, 0, 10_000, 'Most streams of one project.'),
+}
+
 export interface SettingsGroup {
   readonly title: string
   readonly settings: Readonly<Record<string, TSchema>>
@@ -309,6 +321,7 @@ export const SETTINGS_GROUPS: readonly SettingsGroup[] = [
   { title: 'Loader', settings: loader },
   { title: 'Archive', settings: exporter },
   { title: 'Query', settings: query },
+  { title: 'Exports', settings: exports },
 ]
 
 export const Environment = Type.Object({
@@ -320,5 +333,6 @@ export const Environment = Type.Object({
   ...loader,
   ...exporter,
   ...query,
+  ...exports,
 })
 export type Environment = Static<typeof Environment>

@@ -18,6 +18,7 @@ const TAGS: Readonly<Record<RouteDoc['tag'], string>> = {
   SQL: 'SELECT over a project’s collections.',
   Schema: 'Collections and their properties, and their deletion.',
   Keys: 'Access keys.',
+  Streams: 'Deliveries of a project’s events into a bucket of its own.',
   Projects: 'Projects, and the organization they belong to.',
   Operations: 'Health and metrics, for those who run the service.',
 }

@@ -19,6 +19,7 @@ export interface RouteDoc {
     | 'SQL'
     | 'Schema'
     | 'Keys'
+    | 'Streams'
     | 'Projects'
     | 'Operations'
   readonly summary: string

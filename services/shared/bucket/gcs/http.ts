@@ -55,6 +55,10 @@ function signedAs({ credentials }: GcsSettings): StorageOptions {
   }
 }
 
+/** Only Google is shown a token of Google's: it opens more than the one bucket. */
+const isGoogles = (endpoint: string | undefined): boolean =>
+  endpoint === undefined || /^https:\/\/[^/:@]+\.googleapis\.com$/.test(endpoint)
+
 /**
  * The official client is asked for tokens and for the service's address only. Its requests know no signal and, while
  * an upload is resumed, no time limit; and a resumption that fails leaves two uploads running side by side.
@@ -69,7 +73,7 @@ export function createGcsHttp(settings: GcsSettings): GcsHttp {
   const agents = { 'http:': new Agent(agentOptions), 'https:': new TlsAgent(agentOptions) }
 
   const authorization = async (url: URL, signal: AbortSignal): Promise<Record<string, string>> => {
-    if (settings.credentials.kind === 'anonymous') return {}
+    if (settings.credentials.kind === 'anonymous' || !isGoogles(settings.endpoint)) return {}
     const headers = await untilAborted(storage.authClient.getRequestHeaders(url), signal)
     return Object.fromEntries(headers.entries())
   }

@@ -1,0 +1,116 @@
+import { AppError } from '../shared/errors.ts'
+import type { Definitions } from '../shared/registry/definitions.ts'
+import { Turns } from '../shared/registry/turns.ts'
+import { STREAM_KIND, type Stream } from '../shared/streams/model.ts'
+import { openDestination } from '../shared/streams/open-destination.ts'
+import { parseStream } from '../shared/streams/parse-stream.ts'
+import type { Prober, ProbeResult } from '../shared/streams/probe.ts'
+import { sealedDestination } from '../shared/streams/sealed-destination.ts'
+import type { StreamSecrets } from '../shared/streams/secrets.ts'
+import type { StreamSettings } from '../shared/streams/settings.ts'
+import { storedStream, streamOf, type StreamValue } from '../shared/streams/stored.ts'
+import { notFound } from './request.ts'
+
+export interface StreamsDeps {
+  readonly definitions: Definitions
+  readonly secrets: StreamSecrets
+  readonly settings: StreamSettings
+  readonly probe: Prober
+  readonly now: () => number
+}
+
+/** The streams of all projects, as they are defined. Whoever calls has checked the key. */
+export interface Streams {
+  /** Under which the project's roles are assumed. */
+  externalIdOf(projectId: string): string
+  /** By name. */
+  list(projectId: string): readonly Stream[]
+  /** Throws ResourceNotFoundError. */
+  get(projectId: string, name: string): Stream
+  /**
+   * Makes or replaces. With `isTested`, the destination is tried out first, and the stream is not kept when that fails:
+   * InvalidRequestFieldError with `step` and `reason` beside the message. Rejects with what names the field that is wrong.
+   */
+  put(
+    projectId: string,
+    name: string,
+    body: unknown,
+    options: { readonly isTested: boolean },
+  ): Promise<{ readonly isNew: boolean; readonly stream: Stream }>
+  /** Rejects with ResourceNotFoundError, as the two below. */
+  setPaused(projectId: string, name: string, paused: boolean): Promise<Stream>
+  delete(projectId: string, name: string): Promise<void>
+  /** Rejects with RateLimitExceededError when too many are tried out at once. */
+  test(stream: Stream): Promise<ProbeResult>
+}
+
+const NAME = /^[A-Za-z0-9_-]{1,64}$/
+
+export function createStreams({ definitions, secrets, settings, probe, now }: StreamsDeps): Streams {
+  const turns = new Turns()
+
+  const find = (projectId: string, name: string): Stream | undefined => {
+    const definition = definitions.get(STREAM_KIND, projectId, name)
+    return definition && streamOf(definition)
+  }
+  const get = (projectId: string, name: string): Stream => {
+    const stream = find(projectId, name)
+    if (stream === undefined) throw notFound()
+    return stream
+  }
+  const keep = async (projectId: string, name: string, value: StreamValue): Promise<Stream> => {
+    const stream = streamOf(await definitions.put(STREAM_KIND, projectId, name, storedStream(value)))
+    if (stream === undefined) throw new AppError('InternalServerError', 'a stream was kept that cannot be read')
+    return stream
+  }
+  const requireRoom = (projectId: string, name: string): void => {
+    if (definitions.get(STREAM_KIND, projectId, name) !== undefined) return
+    if (definitions.list(STREAM_KIND, projectId).length < settings.perProjectMax) return
+    throw new AppError('InvalidRequestError', `The project has ${settings.perProjectMax} streams, as many as it may.`)
+  }
+  const tryOut = (stream: StreamValue & Pick<Stream, 'projectId' | 'name'>): Promise<ProbeResult> =>
+    probe(stream, () => openDestination(stream, secrets, settings))
+
+  return {
+    externalIdOf: (projectId) => secrets.externalIdOf(projectId),
+    list: (projectId) => definitions.list(STREAM_KIND, projectId).flatMap((definition) => streamOf(definition) ?? []),
+    get,
+    put(projectId, name, body, { isTested }) {
+      if (!NAME.test(name)) {
+        throw new AppError('InvalidRequestFieldError', 'The name must have 1 to 64 letters, digits, _ and - only.')
+      }
+      return turns.take(`${projectId}/${name}`, async () => {
+        const known = find(projectId, name)
+        const externalId = secrets.externalIdOf(projectId)
+        const draft = parseStream(body, { projectId, name, nowMs: now(), settings, externalId, known })
+        const context = { projectId, name, secrets, known: known?.destination }
+        const stream = { ...draft, destination: sealedDestination(draft.destination, context) }
+        requireRoom(projectId, name)
+        if (isTested) requireSuccess(await tryOut(stream))
+        // One after another, so that two new ones do not both take the last place.
+        return turns.take(projectId, async () => {
+          requireRoom(projectId, name)
+          return { isNew: known === undefined, stream: await keep(projectId, name, stream) }
+        })
+      })
+    },
+    setPaused: (projectId, name, paused) =>
+      turns.take(`${projectId}/${name}`, async () => {
+        const stream = get(projectId, name)
+        return stream.paused === paused ? stream : keep(projectId, name, { ...stream, paused })
+      }),
+    delete: (projectId, name) =>
+      turns.take(`${projectId}/${name}`, () => definitions.delete(STREAM_KIND, projectId, name)),
+    test: (stream) => tryOut(stream),
+  }
+}
+
+function requireSuccess(result: ProbeResult): void {
+  if (result.ok) return
+  const { step, reason, message } = result
+  throw new AppError(
+    'InvalidRequestFieldError',
+    `destination does not take what it should: ${step} of a probe was refused (${reason}). ${message}`,
+    { shown: { step, reason } },
+  )
+}
