@@ -5,7 +5,6 @@ import type { Registry } from '../shared/registry/registry.ts'
 import type { Logger } from '../shared/telemetry/logger.ts'
 import type { StreamSecrets } from '../shared/streams/secrets.ts'
 import type { StreamSettings } from '../shared/streams/settings.ts'
-import type { StreamStates } from '../shared/streams/model.ts'
 import { createProber, type Prober } from '../shared/streams/probe.ts'
 import { createAudit } from './audit.ts'
 import { registerKeyRoutes } from './routes/keys.ts'
@@ -39,8 +38,6 @@ export interface StreamDeps {
   readonly now: () => number
   /** Left out: with the limits of `PROBE_LIMITS`. */
   readonly probe?: Prober
-  /** How streams come along; left out where this process cannot know. */
-  readonly states?: StreamStates
 }
 
 export type CollectionsOf = (grant: Grant) => Promise<readonly string[]>
@@ -56,7 +53,7 @@ export function registerAdmin(
   registerProjectRoutes(app, { ...deps, collections: collections ?? none, logger })
   registerUsageRoutes(app, deps)
   registerKeyRoutes(app, deps)
-  const { secrets, now, probe = createProber(), states } = streams
+  const { secrets, now, probe = createProber() } = streams
   const made = createStreams({ definitions: registry.definitions, secrets, settings: streams.settings, probe, now })
-  registerStreamRoutes(app, { ...deps, streams: made, logger, ...(states !== undefined && { states }) })
+  registerStreamRoutes(app, { ...deps, streams: made })
 }

@@ -16,6 +16,7 @@ export type AdminAction =
   | 'stream deleted'
   | 'stream paused'
   | 'stream resumed'
+  | 'stream back-filled'
 
 /** Who did what to what: ids and names of streams only. */
 export interface AdminChange {

@@ -101,9 +101,41 @@ const Stream = Type.Object({
   ...Fields,
   external_id: ExternalId,
 })
-const StreamWithState = Type.Object({
-  ...Stream.properties,
-  state: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'How it comes along.' })),
+const TextOrNull = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
+const State = Type.Object(
+  {
+    state: Type.Enum(['running', 'failing', 'blocked', 'done'], {
+      description:
+        '`failing`: no definite answer; `blocked`: only the bucket’s owner can help. Both are tried again, more and more rarely.',
+    }),
+    since: Text('Since when it has been so.'),
+    reason: TextOrNull(
+      'Of a failure: `forbidden`, `credentials`, `no_bucket`, `quota`, `invalid`, `unavailable` or `damaged`.',
+    ),
+    message: TextOrNull('The same in words.'),
+    sequence: Type.Integer({ description: 'Number of the last delivery; it stands in the names of its files.' }),
+    last_file: TextOrNull('Key of the last file.'),
+    last_delivered_at: TextOrNull('When it was written.'),
+    lag_seconds: Type.Number({ description: 'Age of the oldest archived event that is not delivered.' }),
+    events: Type.Integer({
+      description: 'Events, files and bytes since the process that delivers took the stream over.',
+    }),
+    files: Type.Integer(),
+    bytes: Type.Integer(),
+  },
+  { description: 'How it comes along, once a process that delivers has told.' },
+)
+const StreamWithState = Type.Object({ ...Stream.properties, state: Type.Optional(State) })
+const BackfillBody = Type.Object({
+  start: Text('ISO-8601, by when events arrived.'),
+  end: Text('The same, exclusive; not in the future.'),
+})
+const Backfill = Type.Object({
+  id: Text('Stands in the names of its files.'),
+  start: Type.String(),
+  end: Type.String(),
+  created_at: Type.String(),
+  state: Type.Optional(State),
 })
 const TestResult = Type.Union([
   Type.Object({ ok: Type.Literal(true), ms: Type.Integer({ description: 'How long it took.' }) }),
@@ -167,6 +199,19 @@ export const STREAM_DOCS = {
     operationId: 'resumeStream',
     summary: 'Let a paused stream go on',
     answers: ok('The stream, not paused.', Stream),
+  }),
+  backfills: stream({
+    operationId: 'listBackfills',
+    summary: 'A stream’s back-fills',
+    answers: ok('Oldest first.', Type.Object({ backfills: Type.Array(Backfill) })),
+  }),
+  backfill: stream({
+    operationId: 'createBackfill',
+    summary: 'Deliver a stretch of time once more',
+    description:
+      'Events that arrived in that time go to the stream’s bucket in files of their own, in its present layout, beside what it delivers anyway.',
+    body: { schema: BackfillBody },
+    answers: { 201: { description: 'The back-fill, which begins by itself.', schema: Backfill } },
   }),
   test: stream({
     operationId: 'testStream',

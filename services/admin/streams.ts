@@ -1,8 +1,17 @@
 import { AppError } from '../shared/errors.ts'
 import type { Definitions } from '../shared/registry/definitions.ts'
 import { Turns } from '../shared/registry/turns.ts'
+import {
+  BACKFILL_KIND,
+  type Backfill,
+  backfillName,
+  backfillOf,
+  STATE_KIND,
+  stateName,
+} from '../shared/streams/backfill.ts'
 import { STREAM_KIND, type Stream } from '../shared/streams/model.ts'
 import { openDestination } from '../shared/streams/open-destination.ts'
+import { parseBackfill } from '../shared/streams/parse-backfill.ts'
 import { parseStream } from '../shared/streams/parse-stream.ts'
 import type { Prober, ProbeResult } from '../shared/streams/probe.ts'
 import { sealedDestination } from '../shared/streams/sealed-destination.ts'
@@ -40,9 +49,21 @@ export interface Streams {
   /** Rejects with ResourceNotFoundError, as the two below. */
   setPaused(projectId: string, name: string, paused: boolean): Promise<Stream>
   delete(projectId: string, name: string): Promise<void>
+  /** Those of the stream in its present life, oldest first. Throws ResourceNotFoundError. */
+  backfills(projectId: string, name: string): readonly Backfill[]
+  /**
+   * Has the events that arrived in a stretch of time delivered once more. Rejects with ResourceNotFoundError, with
+   * InvalidRequestFieldError that names the field, with InvalidRequestError when there are as many as there may be.
+   */
+  backfill(projectId: string, name: string, body: unknown): Promise<Backfill>
+  /** What the process that delivers has told of a course: `main`, or the id of a back-fill; undefined: nothing yet. */
+  stateOf(stream: Stream, course: string): Readonly<Record<string, unknown>> | undefined
   /** Rejects with RateLimitExceededError when too many are tried out at once. */
   test(stream: Stream): Promise<ProbeResult>
 }
+
+/** Each stays in the list, with what came of it. */
+const BACKFILLS_MAX = 100
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/
 
@@ -70,6 +91,23 @@ export function createStreams({ definitions, secrets, settings, probe, now }: St
   }
   const tryOut = (stream: StreamValue & Pick<Stream, 'projectId' | 'name'>): Promise<ProbeResult> =>
     probe(stream, () => openDestination(stream, secrets, settings))
+
+  const backfillsOf = (stream: Stream): readonly Backfill[] =>
+    definitions
+      .list(BACKFILL_KIND, stream.projectId)
+      .flatMap((definition) => backfillOf(definition) ?? [])
+      .filter((one) => one.stream === stream.name && one.streamCreatedAtMs === stream.createdAtMs)
+      .toSorted((a, b) => a.createdAtMs - b.createdAtMs)
+
+  /** What a stream leaves behind goes with it: it is nothing to another one of the name. */
+  const remove = async (projectId: string, name: string): Promise<void> => {
+    await definitions.delete(STREAM_KIND, projectId, name)
+    for (const kind of [BACKFILL_KIND, STATE_KIND] as const) {
+      for (const left of definitions.list(kind, projectId)) {
+        if (left.value['stream'] === name) await definitions.delete(kind, projectId, left.name)
+      }
+    }
+  }
 
   return {
     externalIdOf: (projectId) => secrets.externalIdOf(projectId),
@@ -99,8 +137,30 @@ export function createStreams({ definitions, secrets, settings, probe, now }: St
         const stream = get(projectId, name)
         return stream.paused === paused ? stream : keep(projectId, name, { ...stream, paused })
       }),
-    delete: (projectId, name) =>
-      turns.take(`${projectId}/${name}`, () => definitions.delete(STREAM_KIND, projectId, name)),
+    delete: (projectId, name) => turns.take(`${projectId}/${name}`, () => remove(projectId, name)),
+    backfills: (projectId, name) => backfillsOf(get(projectId, name)),
+    backfill: (projectId, name, body) =>
+      turns.take(`${projectId}/${name}`, async () => {
+        const stream = get(projectId, name)
+        const { startMs, endMs } = parseBackfill(body, now())
+        if (backfillsOf(stream).length >= BACKFILLS_MAX) {
+          throw new AppError(
+            'InvalidRequestError',
+            `The stream has had ${BACKFILLS_MAX} back-fills, as many as it may.`,
+          )
+        }
+        const id = now().toString(36)
+        const value = { id, stream: name, streamCreatedAtMs: stream.createdAtMs, startMs, endMs }
+        const made = backfillOf(await definitions.put(BACKFILL_KIND, projectId, backfillName(name, id), value))
+        if (made === undefined) throw new AppError('InternalServerError', 'a back-fill was kept that cannot be read')
+        return made
+      }),
+    stateOf({ projectId, name, createdAtMs }, course) {
+      const value = definitions.get(STATE_KIND, projectId, stateName(name, course))?.value
+      if (value === undefined || value['stream_created_at_ms'] !== createdAtMs) return undefined
+      const { stream: _name, stream_created_at_ms: _life, ...state } = value
+      return state
+    },
     test: (stream) => tryOut(stream),
   }
 }

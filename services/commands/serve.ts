@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { loadConfig } from '../shared/config.ts'
 
-export type Role = 'ingest' | 'loader' | 'exporter' | 'query' | 'admin'
+export type Role = 'ingest' | 'loader' | 'exporter' | 'deliveries' | 'query' | 'admin'
 
 interface Service {
   readonly name: string
@@ -13,7 +13,7 @@ interface Service {
 const SERVICES: readonly Service[] = [
   {
     name: 'all',
-    roles: ['admin', 'ingest', 'query', 'loader', 'exporter'],
+    roles: ['admin', 'ingest', 'query', 'loader', 'exporter', 'deliveries'],
     description:
       'everything in one process, on one port; embedded unless KAFKA_BROKERS and CLICKHOUSE_URL say otherwise',
     example: 'TRIBUTARY_PORT=9000 tributary all',
@@ -35,6 +35,12 @@ const SERVICES: readonly Service[] = [
     roles: ['exporter'],
     description: 'write the log’s raw events to the archive: a folder, an S3 or a GCS bucket',
     example: 'KAFKA_BROKERS=kafka:9092 TRIBUTARY_ARCHIVE=s3://events/archive tributary exporter',
+  },
+  {
+    name: 'deliveries',
+    roles: ['deliveries'],
+    description: 'deliver the projects’ streams from the archive into their own buckets',
+    example: 'KAFKA_BROKERS=kafka:9092 TRIBUTARY_ARCHIVE=s3://events/archive tributary deliveries',
   },
   {
     name: 'query',

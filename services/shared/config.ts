@@ -111,6 +111,7 @@ export interface Config {
     readonly tail: TailConfig
   }
   readonly streams: StreamSettings
+  readonly deliveries: { readonly makingMax: number; readonly sendingMax: number; readonly memoryBytesMax: number }
 }
 
 /** See `services/query/settings.ts`. */
@@ -261,6 +262,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       },
     },
     streams: streams(e, cwd, problems),
+    deliveries: {
+      makingMax: e.TRIBUTARY_DELIVERIES_MADE,
+      sendingMax: e.TRIBUTARY_DELIVERIES_SENT,
+      memoryBytesMax: e.TRIBUTARY_DELIVERIES_MEMORY_BYTES,
+    },
   }
   if (e.TRIBUTARY_CACHED_REFRESH_MAX_S < e.TRIBUTARY_CACHED_REFRESH_MIN_S) {
     problems.push('TRIBUTARY_CACHED_REFRESH_MAX_S must be at least TRIBUTARY_CACHED_REFRESH_MIN_S')

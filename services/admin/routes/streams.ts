@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Grant } from '../../shared/registry/grant.ts'
-import type { Stream, StreamStates } from '../../shared/streams/model.ts'
+import type { Stream } from '../../shared/streams/model.ts'
+import type { Backfill } from '../../shared/streams/backfill.ts'
 import { shownStream } from '../../shared/streams/view.ts'
-import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { AdminAction } from '../audit.ts'
 import { STREAM_DOCS } from '../stream-docs.ts'
 import { wrong } from '../domain/fields.ts'
@@ -11,8 +11,6 @@ import type { Streams } from '../streams.ts'
 
 interface StreamRouteDeps extends RouteDeps {
   readonly streams: Streams
-  readonly states?: StreamStates
-  readonly logger: Pick<Logger, 'warn'>
 }
 
 const STREAMS = '/3.0/projects/:projectId/streams'
@@ -21,10 +19,20 @@ const STREAM = `${STREAMS}/:name`
 /** A project's streams, managed with its master key: other keys are given to those who must not redirect its events. */
 export function registerStreamRoutes(
   app: FastifyInstance,
-  { registry, audit, settings, streams, states, logger }: StreamRouteDeps,
+  { registry, audit, settings, streams }: StreamRouteDeps,
 ): void {
   const shown = (stream: Stream): Readonly<Record<string, unknown>> =>
     shownStream(stream, streams.externalIdOf(stream.projectId))
+  const shownBackfill = (stream: Stream, { id, startMs, endMs, createdAtMs }: Backfill) => {
+    const state = streams.stateOf(stream, id)
+    return {
+      id,
+      start: new Date(startMs).toISOString(),
+      end: new Date(endMs).toISOString(),
+      created_at: new Date(createdAtMs).toISOString(),
+      ...(state !== undefined && { state }),
+    }
+  }
   const nameOf = (request: FastifyRequest): string => pathPart(request, 'name')
   const note = (action: AdminAction, request: FastifyRequest, { keyId: by, projectId }: Grant): void =>
     audit({ action, requestId: request.id, by, projectId, stream: nameOf(request) })
@@ -34,14 +42,10 @@ export function registerStreamRoutes(
     return { external_id: streams.externalIdOf(projectId), streams: streams.list(projectId).map(shown) }
   })
 
-  app.get(STREAM, STREAM_DOCS.get, async (request) => {
+  app.get(STREAM, STREAM_DOCS.get, (request) => {
     const { projectId } = requireMaster(request, registry)
     const stream = streams.get(projectId, nameOf(request))
-    const state = await states?.(projectId, stream.name).catch((error: unknown) => {
-      // The definition is told all the same: it does not depend on whoever carries it out.
-      logger.warn({ error, projectId, stream: stream.name }, 'state of a stream could not be read')
-      return undefined
-    })
+    const state = streams.stateOf(stream, 'main')
     return { ...shown(stream), ...(state !== undefined && { state }) }
   })
 
@@ -74,6 +78,19 @@ export function registerStreamRoutes(
     const stream = await streams.setPaused(grant.projectId, nameOf(request), false)
     note('stream resumed', request, grant)
     return shown(stream)
+  })
+
+  app.get(`${STREAM}/backfills`, STREAM_DOCS.backfills, (request) => {
+    const { projectId } = requireMaster(request, registry)
+    const stream = streams.get(projectId, nameOf(request))
+    return { backfills: streams.backfills(projectId, stream.name).map((one) => shownBackfill(stream, one)) }
+  })
+
+  app.post(`${STREAM}/backfills`, STREAM_DOCS.backfill, async (request, reply) => {
+    const grant = requireMaster(request, registry)
+    const made = await streams.backfill(grant.projectId, nameOf(request), bodyOf(request, settings))
+    note('stream back-filled', request, grant)
+    return reply.code(201).send(shownBackfill(streams.get(grant.projectId, made.stream), made))
   })
 
   app.post(`${STREAM}/test`, STREAM_DOCS.test, async (request) => {

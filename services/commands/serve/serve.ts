@@ -7,7 +7,9 @@ import { LOADER_DEFAULTS } from '../../loader/settings.ts'
 import { runLoader } from '../../loader/worker.ts'
 import type { DeletionIndex } from '../../shared/deletions/deletion-index.ts'
 import { followDeletions } from '../../shared/deletions/follow.ts'
+import type { Bucket } from '../../shared/bucket/port.ts'
 import type { Config } from '../../shared/config.ts'
+import { AppError } from '../../shared/errors.ts'
 import { lockDataDir } from '../../shared/config/data-lock.ts'
 import { makeDataDir, type OpenedOrganization, openOrganization } from '../../shared/config/organization.ts'
 import { clientAddressBehind } from '../../shared/http/client-address.ts'
@@ -23,6 +25,7 @@ import { createReadiness } from '../../shared/telemetry/health.ts'
 import { createMetrics } from '../../shared/telemetry/metrics.ts'
 import { migrate } from '../../shared/warehouse/migrate.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
+import { openArchive } from '../open/archive.ts'
 import { openLog } from '../open/log.ts'
 import { openWarehouse } from '../open/warehouse.ts'
 import type { Role } from '../serve.ts'
@@ -30,6 +33,7 @@ import { startInBackground } from './background.ts'
 import { collectionsOf } from './collections.ts'
 import { banner } from './banner.ts'
 import { listen } from './listen.ts'
+import { startDeliveries } from './deliveries-role.ts'
 import { startExporter } from './exporter-role.ts'
 import { startQuery } from './query-role.ts'
 import { readinessChecks } from './readiness.ts'
@@ -62,10 +66,10 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const metrics = createMetrics()
   const embedded = config.log.kind === 'lmdb' || config.warehouse.kind === 'chdb'
   const needsWarehouse = has('loader', 'query')
-  if (embedded || has('exporter')) await makeDataDir(config.dataDir)
+  if (embedded || has('exporter', 'deliveries')) await makeDataDir(config.dataDir)
   if (needsWarehouse && config.warehouse.kind === 'chdb') opened.defer(await lockDataDir(config.dataDir))
 
-  const organization = has('ingest', 'query', 'admin')
+  const organization = has('ingest', 'query', 'admin', 'deliveries')
     ? await openOrganization({
         dataDir: config.dataDir,
         fromSettings: config.organization,
@@ -87,7 +91,14 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     startInBackground(life, 'loader', async (signal) => runLoader(deps, signal))
   }
 
-  if (has('exporter')) await startExporter(life, { config, log, metrics, logger, isAlone: roles.length === 1 })
+  const archive = has('exporter', 'deliveries') ? await openArchiveFor(life, config, roles.length === 1) : undefined
+  if (archive !== undefined) {
+    logger.info({ archive: archive.description }, 'every event goes to the archive')
+    if (has('exporter')) startExporter(life, { config, log, archive, metrics, logger })
+    if (has('deliveries') && organization !== undefined && registry !== undefined) {
+      startDeliveries(life, { config, organization, log, registry, archive, metrics, logger })
+    }
+  }
 
   const app = buildServer({
     logger,
@@ -136,6 +147,14 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     const at = { log: place(config.log), warehouse: place(config.warehouse) }
     process.stdout.write(banner({ version: packageJson.version, url, organization, cwd: process.cwd(), ...at }))
   }
+}
+
+/** Undefined when there is none, in a process that has other things to do. */
+async function openArchiveFor(life: Life, config: Config, isAlone: boolean): Promise<Bucket | undefined> {
+  const archive = await openArchive(config.archive)
+  if (archive !== undefined) return life.opened.adopt(archive, (opened) => opened.close())
+  if (!isAlone) return undefined
+  throw new AppError('CONFIG_INVALID', 'There is no archive: set TRIBUTARY_ARCHIVE to a folder or a bucket.')
 }
 
 /** For a process without a registry. */

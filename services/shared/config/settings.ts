@@ -304,6 +304,14 @@ const exports = {
     text('Folder under which streams of the kind `folder` write, each project in its own. Unset: there are none.'),
   ),
   TRIBUTARY_STREAMS: int(20, 0, 10_000, 'Most streams of one project.'),
+  TRIBUTARY_DELIVERIES_MADE: int(2, 1, 64, 'Deliveries of streams whose files a process makes at once.'),
+  TRIBUTARY_DELIVERIES_SENT: int(8, 1, 256, 'Files of streams that a process sends at once.'),
+  TRIBUTARY_DELIVERIES_MEMORY_BYTES: int(
+    64 * MIB,
+    MIB,
+    65_536 * MIB,
+    'Memory for events while files are made; beyond it they wait in files of the data folder.',
+  ),
 }
 
 export interface SettingsGroup {

@@ -133,7 +133,7 @@ export function createWrites({ state, seal, append, now, limits }: WriteDeps): R
         await append([
           projectDeletion(projectId),
           ...state.keys(projectId).map((key) => keyDeletion(projectId, key.id)),
-          ...(['saved-query', 'dataset', 'stream'] as const).flatMap((kind) =>
+          ...(['saved-query', 'dataset', 'stream', 'stream-backfill', 'stream-state'] as const).flatMap((kind) =>
             state.definitions.list(kind, projectId).map(({ name }) => definitionDeletion(kind, projectId, name)),
           ),
         ])

@@ -78,6 +78,3 @@ export interface FolderDestination {
   readonly kind: 'folder'
   readonly folder: string
 }
-
-/** How a stream comes along, as the process that delivers it tells; undefined: nothing is known. May reject. */
-export type StreamStates = (projectId: string, name: string) => Promise<object | undefined>

@@ -1,4 +1,4 @@
-import { keyPart } from '../bucket/key.ts'
+import { keyPart } from '../bucket/domain/key-part.ts'
 import { wrong } from './body-part.ts'
 
 export const DEFAULT_PREFIX = '{project}/{stream}/{collection}/{year}-{month}-{day}/{hour}/'

@@ -1,0 +1,41 @@
+import { join } from 'node:path'
+import { definedStreams } from '../../exporter/deliveries/defined-streams.ts'
+import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
+import { runDeliveries } from '../../exporter/deliveries/worker.ts'
+import type { Config } from '../../shared/config.ts'
+import type { OpenedOrganization } from '../../shared/config/organization.ts'
+import type { Bucket } from '../../shared/bucket/port.ts'
+import type { Life } from '../../shared/lifecycle.ts'
+import type { EventLog } from '../../shared/log/port.ts'
+import type { Registry } from '../../shared/registry/registry.ts'
+import { streamSecretsWith } from '../../shared/streams/secrets.ts'
+import type { Logger } from '../../shared/telemetry/logger.ts'
+import type { Registry as Metrics } from '../../shared/telemetry/metrics.ts'
+import { startInBackground } from './background.ts'
+
+export interface DeliveriesRoleDeps {
+  readonly config: Config
+  readonly organization: OpenedOrganization
+  readonly log: EventLog
+  readonly registry: Registry
+  readonly archive: Bucket
+  readonly metrics: Metrics
+  readonly logger: Logger
+}
+
+/** Carries out the projects' streams, from the archive. */
+export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
+  const { config, organization, log, registry, archive, metrics, logger } = deps
+  const streams = definedStreams({
+    definitions: registry.definitions,
+    hasProject: (projectId) => registry.predefinedKeys(projectId).master !== undefined,
+    secrets: streamSecretsWith(organization.secret),
+    settings: config.streams,
+    logger,
+    now: Date.now,
+  })
+  const settings = { ...DELIVERY_DEFAULTS, ...config.deliveries }
+  const folder = join(config.dataDir, 'exporter')
+  const common = { log, archive, streams, folder, registry: metrics, settings, logger, now: Date.now }
+  startInBackground(life, 'deliveries', (signal) => runDeliveries(common, signal))
+}
