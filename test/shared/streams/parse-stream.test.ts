@@ -181,7 +181,7 @@ const BAD: readonly (readonly [body: unknown, field: string])[] = [
   [s3({ encryption: { kind: 'none' } }), 'destination.encryption.kind'],
   [s3({ encryption: { kind: 'AES256', key_id: 'x' } }), 'destination.encryption.key_id'],
   [s3({ encryption: { kind: 'aws:kms', key_id: 'a b' } }), 'destination.encryption.key_id'],
-  ...['goog-x', 'my-google', 'a..b', 'UP', '10.0.0.1', `${'x'.repeat(64)}`, `${'x'.repeat(64)}.de`].map(
+  ...['goog-x', 'my-google', 'a..b', 'UP', '10.0.0.1', 'x'.repeat(64), `${'x'.repeat(64)}.de`].map(
     (bucket) => [gcs({ bucket }), 'destination.bucket'] as const,
   ),
   [gcs({ region: 'x' }), 'destination.region'],
