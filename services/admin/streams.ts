@@ -168,9 +168,7 @@ export function createStreams({ definitions, secrets, settings, probe, now }: St
 function requireSuccess(result: ProbeResult): void {
   if (result.ok) return
   const { step, reason, message } = result
-  throw new AppError(
-    'InvalidRequestFieldError',
-    `destination does not take what it should: ${step} of a probe was refused (${reason}). ${message}`,
-    { shown: { step, reason } },
-  )
+  throw new AppError('InvalidRequestFieldError', `destination failed its test at ${step} (${reason}). ${message}`, {
+    shown: { step, reason },
+  })
 }

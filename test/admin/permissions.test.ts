@@ -52,6 +52,15 @@ const ROWS: readonly Row[] = [
   { method: 'PUT', url: `${PROJECT}/streams/{S}`, body: STREAM, allowed: 'master', status: 200 },
   { method: 'POST', url: `${PROJECT}/streams/{S}/pause`, allowed: 'master', status: 200 },
   { method: 'POST', url: `${PROJECT}/streams/{S}/resume`, allowed: 'master', status: 200 },
+  { method: 'GET', url: `${PROJECT}/streams/{S}/backfills`, allowed: 'master', status: 200 },
+  { method: 'HEAD', url: `${PROJECT}/streams/{S}/backfills`, allowed: 'master', status: 200 },
+  {
+    method: 'POST',
+    url: `${PROJECT}/streams/{S}/backfills`,
+    body: { start: '2026-01-01', end: '2026-01-02' },
+    allowed: 'master',
+    status: 201,
+  },
   { method: 'POST', url: `${PROJECT}/streams/{S}/test`, allowed: 'master', status: 200 },
   { method: 'DELETE', url: `${PROJECT}/streams/{S}`, allowed: 'master', status: 204 },
 ]

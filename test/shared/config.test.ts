@@ -119,3 +119,20 @@ describe('in a cluster', () => {
 test('an empty setting counts as not set', () => {
   expect(loadConfig({ TRIBUTARY_PORT: '', KAFKA_BROKERS: '', TRIBUTARY_SECRET: '' }, '/tmp').log.kind).toBe('lmdb')
 })
+
+test('streams may write nowhere but to the clouds, unless the operator says so', () => {
+  expect(loadConfig({}, '/somewhere').streams).toEqual({ endpoints: [], folder: undefined, perProjectMax: 20 })
+  const env = {
+    TRIBUTARY_STREAM_ENDPOINTS: 'minio.internal:9000',
+    TRIBUTARY_STREAM_FOLDER: 'exports',
+    TRIBUTARY_STREAMS: '3',
+  }
+  expect(loadConfig(env, '/somewhere').streams).toEqual({
+    endpoints: [{ host: 'minio.internal', isAllUnder: false, port: '9000' }],
+    folder: '/somewhere/exports',
+    perProjectMax: 3,
+  })
+  expect(faults({ TRIBUTARY_STREAM_ENDPOINTS: 'http://minio.internal:9000' })).toContain(
+    'TRIBUTARY_STREAM_ENDPOINTS must be',
+  )
+})

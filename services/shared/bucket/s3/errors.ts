@@ -9,7 +9,7 @@ const REFUSALS: Readonly<Record<string, BucketRefusal>> = {
   AccountProblem: 'forbidden',
   InvalidAccessKeyId: 'credentials',
   SignatureDoesNotMatch: 'credentials',
-  XAdminUserNotFound: 'credentials',
+  XAdminUserNotFound: 'credentials', // Versity’s, for an access key id that it does not know
   ExpiredToken: 'credentials',
   InvalidToken: 'credentials',
   CredentialsProviderError: 'credentials',
