@@ -66,9 +66,10 @@ interface Session {
 /**
  * Stands in front of a server for S3 or Cloud Storage, at `target`, and passes everything on as it came (the header
  * `Host` too, which is part of what a client of S3 signs), except where a rule says otherwise. It answers for itself
- * when it is asked how far a resumable upload got: the tests' server for Cloud Storage would end the upload there.
+ * when it is asked how far a resumable upload got: the tests' server for Cloud Storage would end the upload there. Without
+ * `saysContinue` it leaves `Expect: 100-continue` unanswered.
  */
-export async function startBucketProxy(target: string): Promise<BucketProxy> {
+export async function startBucketProxy(target: string, { saysContinue = true } = {}): Promise<BucketProxy> {
   const rules = new Map<FaultRule, number>()
   const seen = new Map<string, number>()
   const injected = new Map<string, number>()
@@ -161,6 +162,8 @@ export async function startBucketProxy(target: string): Promise<BucketProxy> {
     to.on('error', () => {})
     serve(from, to).catch(() => to.destroy())
   })
+  // A server need not ask for a body that its client offers to send.
+  if (!saysContinue) server.on('checkContinue', (from, to) => server.emit('request', from, to))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

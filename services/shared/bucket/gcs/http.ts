@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { asBucketError, GcsError } from './errors.ts'
 import type { GcsSettings } from './settings.ts'
 
-const ATTEMPTS = 4
+const ATTEMPTS = 3
 const RETRY_DELAY_MS = 500
 const RETRY_DELAY_MAX_MS = 10_000
 const SILENCE_MS = 30_000

@@ -11,7 +11,7 @@ export interface GcsSettings {
   readonly kmsKeyName: string | undefined
   /** Larger objects go up resumably, in chunks of this size. A multiple of 256 KiB. */
   readonly chunkBytes: number
-  /** How often a request is sent before its call fails; 4 unless said. */
+  /** How often a request is sent before its call fails; 3 unless said. */
   readonly attempts?: number
   /** A connection without a byte in either direction for as long is given up; 30 s unless said. */
   readonly silenceMs?: number

@@ -34,12 +34,11 @@ export function createS3Client(settings: S3Settings): S3Client {
     ...(endpoint !== undefined && { endpoint }),
     forcePathStyle: pathStyle,
     maxAttempts: attempts,
+    // No `requestTimeout`: for as long, the handler would also hold a large body back from a server that never says
+    // that it may come, as some do, instead of sending it after six seconds.
     requestHandler: {
       connectionTimeout: Math.min(CONNECT_MS, silenceMs),
       socketTimeout: silenceMs,
-      // Until an answer begins: a service that trickles must not hold a call for ever.
-      requestTimeout: 10 * silenceMs,
-      throwOnRequestTimeout: true,
     },
     ...signAs(credentials, region),
   })
