@@ -1,5 +1,6 @@
 import { hasCode } from '../../shared/errors.ts'
 import type { EventLog, LogRecord, PartitionClaim } from '../../shared/log/port.ts'
+import { EVENTS_TOPIC } from '../../shared/log/topics.ts'
 import { stopped, untilDefinite } from '../../shared/retry.ts'
 import { parseIntent, type ExportIntent } from '../domain/intent.ts'
 import type { SealedBy } from '../metrics.ts'
@@ -151,11 +152,11 @@ class ClaimExport {
   /** Offset of the oldest record that the log still has of the partition. */
   async #logStart(): Promise<bigint> {
     const { log, settings, metrics } = this.#deps
-    const { signal, topic, partition } = this.#claim
+    const { signal, partition } = this.#claim
     const all = await untilDefinite(
       settings,
       signal,
-      () => log.ends(topic),
+      () => log.ends(EVENTS_TOPIC), // a claim's own topic has the deployment's prefix, where there is one
       () => metrics.retries.inc({ code: 'LOG_UNAVAILABLE' }),
     )
     return all.find((ends) => ends.partition === partition)?.start ?? 0n
