@@ -22,7 +22,7 @@ const ROUNDS = Number(process.env['TRIBUTARY_TEST_ROUNDS'] ?? 3)
 /** More rounds at most, until a range was in the middle of its uploads when its process died. */
 const MORE_ROUNDS = 5
 /** Short, so that a dead exporter's partitions are soon another's. */
-const SESSION_MS = 4_000
+const SESSION_MS = 6_000
 const PARTITIONS = 4
 /** Each is an object of every range, so that a range is a while on its way. */
 const COLLECTIONS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
@@ -228,7 +228,8 @@ describe.for(places)('in $where', ({ where, open, onKafka, freezes, rounds }) =>
 
         const [frozen, other] = exporters
         if (frozen === undefined || other === undefined) throw new Error('unreachable')
-        for (let attempt = 0; freezes; attempt += 1) {
+        for (let attempt = 0; ; attempt += 1) {
+          if (!freezes) break
           await midRange(frozen)
           frozen.signal('SIGSTOP')
           const taken = await eventually(
