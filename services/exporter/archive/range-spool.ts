@@ -3,7 +3,7 @@ import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LoggedEvent } from '../../shared/events/event.ts'
 import { HOUR_MS, type PartName } from '../domain/archive-key.ts'
-import { LINE_END, lineHead, onOneLine } from '../domain/line.ts'
+import { HEAD_BYTES_MAX, LINE_END, writeHead, writeOnOneLine } from '../domain/line.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 
 const SLAB_BYTES_MIN = 1024
@@ -60,6 +60,9 @@ export class RangeSpool {
   readonly #folder: string
   readonly #budget: MemoryBudget
   readonly #parts = new Map<string, Part>()
+  #hourMs = Number.NaN
+  #project = ''
+  #ofHour = new Map<string, Part>()
   #file: { readonly handle: FileHandle; readonly path: string } | undefined
   #fileBytes = 0
   #held = 0
@@ -90,25 +93,37 @@ export class RangeSpool {
 
   add(event: LoggedEvent, offset: bigint): void {
     const hourMs = Math.floor(event.createdAtMs / HOUR_MS) * HOUR_MS
-    const key = `${event.project}/${hourMs}/${event.collection}`
-    let part = this.#parts.get(key)
-    if (part === undefined) {
-      part = new Part({ project: event.project, collection: event.collection, hourMs }, offset)
-      this.#parts.set(key, part)
-    }
-    const head = lineHead(event, offset)
-    const bytes = head.length + event.properties.length + LINE_END.length
-    const slab = this.#roomFor(part, bytes)
-    const middle = part.used + head.length
-    slab.write(head, part.used, 'latin1')
-    slab.set(event.properties, middle)
-    onOneLine(slab.subarray(middle, middle + event.properties.length))
-    slab.write(LINE_END, middle + event.properties.length, 'latin1')
+    const part = this.#partOf(event, hourMs, offset)
+    const { properties } = event
+    const slab = this.#roomFor(part, HEAD_BYTES_MAX + properties.length + LINE_END.length)
+    const start = part.used
+    const afterProperties = writeOnOneLine(slab, writeHead(slab, start, event, offset), properties)
+    slab.set(LINE_END, afterProperties)
+    const bytes = afterProperties + LINE_END.length - start
     part.used += bytes
     part.bytes += bytes
     part.events += 1
     part.last = offset
     this.#bytes += bytes
+  }
+
+  #partOf({ project, collection }: LoggedEvent, hourMs: number, offset: bigint): Part {
+    // Events of one project and hour come one after the other: then the collection alone says which part it is.
+    if (hourMs !== this.#hourMs || project !== this.#project) {
+      this.#hourMs = hourMs
+      this.#project = project
+      this.#ofHour = new Map()
+    }
+    let part = this.#ofHour.get(collection)
+    if (part !== undefined) return part
+    const key = `${project}/${hourMs}/${collection}`
+    part = this.#parts.get(key)
+    if (part === undefined) {
+      part = new Part({ project, collection, hourMs }, offset)
+      this.#parts.set(key, part)
+    }
+    this.#ofHour.set(collection, part)
+    return part
   }
 
   /** Moves what is in memory to the file when the process is short of memory. */
@@ -146,6 +161,7 @@ export class RangeSpool {
   /** Gives its memory back and removes its file. */
   async close(): Promise<void> {
     this.#parts.clear()
+    this.#hourMs = Number.NaN
     this.#held = 0
     this.#budget.set(this, 0)
     const file = this.#file
