@@ -134,9 +134,8 @@ export class RangeSpool {
       const buffers = part.inMemory
       const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
       if (bytes === 0) continue
-      await this.#file.handle.appendFile(
-        buffers.length === 1 && buffers[0] !== undefined ? buffers[0] : Buffer.concat(buffers),
-      )
+      const { bytesWritten } = await this.#file.handle.writev([...buffers])
+      if (bytesWritten !== bytes) throw new Error('the spool took less than it was given')
       part.segments.push({ start: this.#fileBytes, bytes })
       this.#fileBytes += bytes
       this.#letGo(part)
