@@ -5,6 +5,7 @@ import { join } from 'node:path'
 const BENCHMARKS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ingest: [[], ['--kafka']],
   loader: [[], ['--http'], ['--kafka']],
+  exporter: [[], ['--kafka'], ['--memory']],
   query: [[]],
   'queries-20m': [[]],
   freshness: [[], ['--kafka']],

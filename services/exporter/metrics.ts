@@ -33,7 +33,7 @@ export class ExporterMetrics {
     const gauge = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
       new Gauge({ name: `exporter_${name}`, help, labelNames: [...labelNames], registers })
 
-    this.read = counter('records_read_total', 'Records read from the log.')
+    this.read = counter('records_read_total', 'Records taken from the log into a range.')
     this.exported = counter('events_exported_total', 'Events that are in the archive, with their manifest and commit.')
     this.repeated = counter('events_repeated_total', 'Left out as repeats of events that were kept.')
     this.unusable = counter(

@@ -44,12 +44,15 @@ export async function runExporter(deps: ExporterDeps, signal: AbortSignal): Prom
   const metrics = new ExporterMetrics(deps.registry, async ({ lag, lagSeconds, intentAge, spool, memory }) => {
     spool.set(spoolBytes())
     memory.set(budget.bytes)
+    const ends = await log.ends(EVENTS_TOPIC).catch(() => [])
+    // A partition that another process has now is for that one to tell of.
+    for (const gauge of [lag, lagSeconds, intentAge]) gauge.reset()
     for (const [partition, { oldestMs, rangeSinceMs }] of claims) {
       const labels = { partition: String(partition) }
       lagSeconds.set(labels, oldestMs === undefined ? 0 : Math.max(0, now() - oldestMs) / 1_000)
       intentAge.set(labels, rangeSinceMs === undefined ? 0 : (performance.now() - rangeSinceMs) / 1_000)
     }
-    for (const { partition, end } of await log.ends(EVENTS_TOPIC).catch(() => [])) {
+    for (const { partition, end } of ends) {
       const claim = claims.get(partition)
       if (claim !== undefined) lag.set({ partition: String(partition) }, Number(end - claim.position))
     }

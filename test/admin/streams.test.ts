@@ -174,20 +174,45 @@ test('a probe of a folder writes into the project’s own and leaves nothing', a
   expect(left.filter((entry) => entry.isFile())).toEqual([])
 })
 
-test('the state of a stream is shown where somebody knows it, and its absence is no fault', async () => {
-  await open({
-    states: async (projectId, name) => {
-      if (name === 'broken') throw new Error('nobody knows')
-      return name === 'lake' ? { projectId, delivered: 7 } : undefined
-    },
+test('the state of a stream is shown once the process that delivers has told it, of this life of the stream alone', async () => {
+  await send('PUT', '/lake', LAKE)
+  expect((await send('GET', '/lake')).body).not.toHaveProperty('state')
+  const createdAtMs = admin.registry.definitions.get('stream', project.id, 'lake')?.createdAtMs
+  const told = { stream: 'lake', stream_created_at_ms: createdAtMs, state: 'running', sequence: 7 }
+  await admin.registry.definitions.put('stream-state', project.id, 'lake', told)
+  expect((await send('GET', '/lake')).body).toMatchObject({ state: { state: 'running', sequence: 7 } })
+  expect((await send('GET', '/lake')).body).not.toHaveProperty('state.stream')
+  await admin.registry.definitions.put('stream-state', project.id, 'lake', { ...told, stream_created_at_ms: 1 })
+  expect((await send('GET', '/lake')).body).not.toHaveProperty('state')
+})
+
+test('back-fills are made, listed, and go with their stream', async () => {
+  await send('PUT', '/lake', LAKE)
+  const asked = { start: '2026-01-01', end: '2026-01-02T12:00:00Z' }
+  const made = await send('POST', '/lake/backfills', asked)
+  expect(made).toMatchObject({
+    status: 201,
+    body: { start: '2026-01-01T00:00:00.000Z', end: '2026-01-02T12:00:00.000Z' },
   })
-  for (const name of ['lake', 'new', 'broken']) await send('PUT', `/${name}`, LAKE)
-  expect((await send('GET', '/lake')).body).toMatchObject({ state: { projectId: project.id, delivered: 7 } })
-  for (const name of ['new', 'broken']) {
-    const { status, body } = await send('GET', `/${name}`)
-    expect(status).toBe(200)
-    expect(body).not.toHaveProperty('state')
-  }
+  expect((await send('GET', '/lake/backfills')).body).toEqual({ backfills: [made.body] })
+  await send('DELETE', '/lake')
+  await send('PUT', '/lake', LAKE)
+  expect((await send('GET', '/lake/backfills')).body).toEqual({ backfills: [] })
+  expect(admin.registry.definitions.list('stream-backfill', project.id)).toEqual([])
+})
+
+test.each([
+  [{}, 'start'],
+  [{ start: '2026-01-01' }, 'end'],
+  [{ start: 'soon', end: '2026-01-02' }, 'start'],
+  [{ start: '2026-01-02', end: '2026-01-02' }, 'end'],
+  [{ start: '2026-01-01', end: '2999-01-01' }, 'end'],
+  [{ start: '2026-01-01', end: '2026-01-02', until: 1 }, 'until'],
+])('a back-fill of %j is refused by the name of its field', async (body, field) => {
+  await send('PUT', '/lake', LAKE)
+  const answer = await send('POST', '/lake/backfills', body)
+  expect(answer.status).toBe(400)
+  expect(answer.body).toMatchObject({ message: expect.stringContaining(field) as unknown })
 })
 
 test('changes are noted by who made them, of which stream', async () => {

@@ -21,16 +21,29 @@ export class MemoryLogState {
   readonly deadLetters: LogMessage[] = []
   readonly committed: CommittedOffset[]
   readonly owners: number[]
+  /** Records below these offsets are gone: retention took them. */
+  readonly starts: bigint[]
   /** Ends the claim that is there now, when another process takes the partition. */
   readonly takeAway: (() => void)[] = []
 
-  constructor(values: readonly (readonly (Buffer | null)[])[]) {
+  /** `appendedAtMs`: by partition and index; the log's clock stands still unless it is said. */
+  constructor(
+    values: readonly (readonly (Buffer | null)[])[],
+    appendedAtMs: (partition: number, index: number) => number = () => 0,
+  ) {
     this.partitions = values.map((list, partition) =>
       // Offsets have gaps, as those of a real log may.
-      list.map((value, index) => ({ partition, offset: BigInt(index * 2), key: null, value, appendedAtMs: 0 })),
+      list.map((value, index) => ({
+        partition,
+        offset: BigInt(index * 2),
+        key: null,
+        value,
+        appendedAtMs: appendedAtMs(partition, index),
+      })),
     )
     this.committed = values.map(() => ({ offset: 0n, metadata: '' }))
     this.owners = values.map(() => 0)
+    this.starts = values.map(() => 0n)
   }
 
   isDone(): boolean {
@@ -66,7 +79,9 @@ export function openMemoryLog(state: MemoryLogState, step: Step): EventLog {
           committed,
           signal: AbortSignal.any([either, taken.signal]),
           async read({ maxRecords }) {
-            const more = records.filter((record) => record.offset >= position).slice(0, maxRecords)
+            const start = state.starts[partition] ?? 0n
+            const from = position > start ? position : start
+            const more = records.filter((record) => record.offset >= from).slice(0, maxRecords)
             position = (more.at(-1)?.offset ?? position - 1n) + 1n
             if (more.length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
             return more
@@ -98,7 +113,7 @@ export function openMemoryLog(state: MemoryLogState, step: Step): EventLog {
     ends: async () =>
       state.partitions.map((records, partition) => ({
         partition,
-        start: 0n,
+        start: state.starts[partition] ?? 0n,
         end: (records.at(-1)?.offset ?? -1n) + 1n,
       })),
     ensureTopics: unused,

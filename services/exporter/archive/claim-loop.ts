@@ -1,5 +1,6 @@
 import { hasCode } from '../../shared/errors.ts'
 import type { EventLog, LogRecord, PartitionClaim } from '../../shared/log/port.ts'
+import { EVENTS_TOPIC } from '../../shared/log/topics.ts'
 import { stopped, untilDefinite } from '../../shared/retry.ts'
 import { parseIntent, type ExportIntent } from '../domain/intent.ts'
 import type { SealedBy } from '../metrics.ts'
@@ -110,11 +111,11 @@ class ClaimExport {
       const startedMs = performance.now()
       this.#progress.rangeSinceMs = startedMs
       metrics.ranges.inc({ sealed_by: sealed.sealedBy })
-      const manifest = await new RangeEffect(this.#deps, this.#claim, range, sealed.intent, this.#hardStop).run()
+      await new RangeEffect(this.#deps, this.#claim, range, sealed.intent, this.#hardStop).run()
       isDone = true
       this.#progress.position = sealed.intent.last + 1n
-      metrics.exported.inc(manifest.events)
-      metrics.repeated.inc(manifest.repeats)
+      metrics.exported.inc(range.events)
+      metrics.repeated.inc(range.repeated)
       for (const [reason, count] of range.unusable) metrics.unusable.inc({ reason }, count)
       metrics.rangeSeconds.observe((performance.now() - startedMs) / 1_000)
     } finally {
@@ -128,7 +129,7 @@ class ClaimExport {
 
   /** The range of an intent: exactly its records, however many came since. Records that retention took are missing from it. */
   async #gatherExactly(intent: ExportIntent, range: GatheredRange) {
-    const { signal, topic, partition } = this.#claim
+    const { signal } = this.#claim
     while (this.#position <= intent.last) {
       const maxRecords = Math.min(READ_RECORDS, Number(intent.last - this.#position) + 1)
       const records = await this.#read(maxRecords)
@@ -141,14 +142,24 @@ class ClaimExport {
         this.#ahead = [...records.slice(beyond), ...this.#ahead]
         break
       }
-      if (records.length === 0) {
-        const all = await this.#deps.log.ends(topic).catch(() => []) // a log that is away is asked again in the next round
-        const ends = all.find((end) => end.partition === partition)
-        if (ends !== undefined && ends.start > intent.last) break
-      }
+      if (records.length === 0 && (await this.#logStart()) > intent.last) break
     }
+    range.isCut = (await this.#logStart()) > intent.first
     this.#position = intent.last + 1n
     return { intent, sealedBy: 'replay' as const }
+  }
+
+  /** Offset of the oldest record that the log still has of the partition. */
+  async #logStart(): Promise<bigint> {
+    const { log, settings, metrics } = this.#deps
+    const { signal, partition } = this.#claim
+    const all = await untilDefinite(
+      settings,
+      signal,
+      () => log.ends(EVENTS_TOPIC), // a claim's own topic has the deployment's prefix, where there is one
+      () => metrics.retries.inc({ code: 'LOG_UNAVAILABLE' }),
+    )
+    return all.find((ends) => ends.partition === partition)?.start ?? 0n
   }
 
   async #gather(range: GatheredRange) {
@@ -195,6 +206,7 @@ class ClaimExport {
   async #added(range: GatheredRange, records: readonly LogRecord[]): Promise<void> {
     const last = records.at(-1)
     if (last !== undefined) this.#position = last.offset + 1n
+    this.#deps.metrics.read.inc(records.length)
     this.#progress.oldestMs = range.appended?.firstMs
     const before = range.spool.fileBytes
     await range.spool.spillIfOver()
@@ -209,8 +221,6 @@ class ClaimExport {
       return ahead
     }
     const waitMs = Math.min(IDLE_WAIT_MS, this.#deps.settings.rangeAgeMs)
-    const records = await this.#claim.read({ maxBytes: READ_BYTES, maxRecords, waitMs })
-    this.#deps.metrics.read.inc(records.length)
-    return records
+    return this.#claim.read({ maxBytes: READ_BYTES, maxRecords, waitMs })
   }
 }

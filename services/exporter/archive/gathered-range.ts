@@ -11,6 +11,8 @@ export class GatheredRange {
   readonly unusable = new Map<UnusableReason, number>()
   records = 0
   repeated = 0
+  /** The log may have let go of records that an earlier attempt at this range has seen. */
+  isCut = false
   /** By the clock of the log; undefined while there is no record. */
   appended: { readonly firstMs: number; readonly lastMs: number } | null = null
 
@@ -19,13 +21,18 @@ export class GatheredRange {
     this.repeats = repeats
   }
 
+  /** Those that go to its objects. */
+  get events(): number {
+    return this.spool.parts.reduce((sum, { events }) => sum + events, 0)
+  }
+
   add(record: LogRecord): void {
     this.records += 1
     const { appendedAtMs } = record
     this.appended = { firstMs: this.appended?.firstMs ?? appendedAtMs, lastMs: appendedAtMs }
     const decoded = decodeRecord(record, decodeEvent, unreadableReason)
     if ('reason' in decoded) this.unusable.set(decoded.reason, (this.unusable.get(decoded.reason) ?? 0) + 1)
-    else if (this.repeats.isRepeat(decoded.event, record.offset)) this.repeated += 1
+    else if (this.repeats.isRepeat(decoded.event, record)) this.repeated += 1
     else this.spool.add(decoded.event, record.offset)
   }
 }

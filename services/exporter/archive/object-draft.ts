@@ -6,6 +6,8 @@ import { type Draft, draftOf } from '../spool/draft.ts'
 
 /** What compresses is fed pieces of this size, however they came, so that the same content makes the same bytes. */
 const PIECE_BYTES = 64 * 1024
+/** What comes out comes in pieces of this size at most: each is a trip to another thread and back. */
+const CHUNK_BYTES = 64 * 1024
 const GZIP_LEVEL = 1
 const ZSTD_LEVEL = 1
 
@@ -19,9 +21,9 @@ export interface ObjectDraft extends Draft {
 const compressor = (format: ArchiveFormat): Transform => {
   switch (format) {
     case 'jsonl.gz':
-      return createGzip({ level: GZIP_LEVEL })
+      return createGzip({ level: GZIP_LEVEL, chunkSize: CHUNK_BYTES })
     case 'jsonl.zst':
-      return createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
+      return createZstdCompress({ chunkSize: CHUNK_BYTES, params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
     default:
       return format satisfies never
   }

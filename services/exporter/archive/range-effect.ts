@@ -1,13 +1,13 @@
 import type { Logger } from 'pino'
 import type { Bucket } from '../../shared/bucket/port.ts'
-import { bodyOf } from '../../shared/bucket/body.ts'
+import { bodyOf, readWhole } from '../../shared/bucket/body.ts'
 import { AppError } from '../../shared/errors.ts'
 import type { PartitionClaim } from '../../shared/log/port.ts'
 import { stopped, untilDefinite } from '../../shared/retry.ts'
 import type { Slots } from '../../shared/slots.ts'
 import { manifestKey, objectKey, type RangeName } from '../domain/archive-key.ts'
 import { type ExportIntent, formatIntent } from '../domain/intent.ts'
-import { type ArchivedObject, type Manifest, manifestText } from '../domain/manifest.ts'
+import { type ArchivedObject, type Manifest, manifestText, parseManifest } from '../domain/manifest.ts'
 import type { ExporterMetrics } from '../metrics.ts'
 import type { ExporterSettings } from '../settings.ts'
 import { draftObject, type ObjectDraft } from './object-draft.ts'
@@ -59,14 +59,41 @@ export class RangeEffect {
   }
 
   /** Rejects with LOG_FENCED or SHUTTING_DOWN when the range is left to its next owner. */
-  async run(): Promise<Manifest> {
-    await this.#retried(() => this.#claim.commit(this.#intent.first, formatIntent(this.#intent)))
-    const objects = await this.#storeAll(this.#range.spool.parts)
-    await this.#range.repeats.store(this.#name, (attempt) => this.#retried(attempt), this.#hardStop)
-    const manifest = this.#manifest(objects)
-    await this.#storeManifest(manifest)
+  async run(): Promise<void> {
+    const { isCut } = this.#range
+    await this.#commitIntent()
+    // What an attempt of before the cut has finished stands: from what is left, it would come out otherwise.
+    const isStored = isCut && (await this.#hasManifest())
+    const objects = isStored ? [] : await this.#storeAll(this.#range.spool.parts)
+    await this.#storeRepeats()
+    if (!isStored) await this.#storeManifest(this.#manifest(objects))
     await this.#retried(() => this.#claim.commit(this.#intent.last + 1n))
-    return manifest
+  }
+
+  /**
+   * Also asked again when the archive has something else than this range makes: who slept while another finished the
+   * range, from what the log still had, is refused here and has nothing to complain of.
+   */
+  async #commitIntent(): Promise<void> {
+    await this.#retried(() => this.#claim.commit(this.#intent.first, formatIntent(this.#intent)))
+  }
+
+  async #storeRepeats(): Promise<void> {
+    const { repeats, isCut, appended } = this.#range
+    const retried = <T>(attempt: () => Promise<T>): Promise<T> => this.#retried(attempt)
+    const adopt = async (): Promise<boolean> => isCut && repeats.adopt(this.#name, retried, this.#hardStop)
+    if (await adopt()) return
+    if (await repeats.store(this.#name, appended?.lastMs ?? 0, retried, this.#hardStop)) return
+    await this.#commitIntent()
+    if (await adopt()) return // a former owner, of before the cut, came in between
+    const details = { key: manifestKey(this.#name) }
+    throw new AppError('CONFIG_INVALID', 'The archive has other repeat keys of this range.', { details })
+  }
+
+  async #hasManifest(): Promise<boolean> {
+    const { bucket } = this.#deps
+    const bytes = await this.#retried(() => readWhole(bucket, manifestKey(this.#name), this.#hardStop))
+    return bytes !== undefined && parseManifest(bytes) !== undefined
   }
 
   async #storeAll(parts: readonly SpooledPart[]): Promise<readonly ArchivedObject[]> {
@@ -100,6 +127,7 @@ export class RangeEffect {
       let key = objectKey(this.#name, part, format)
       let found = await this.#put(key, draft)
       if (found.outcome === 'mismatched') {
+        await this.#commitIntent()
         // Foreign or damaged: it is left alone, the audit tells of it, and this one goes beside it.
         logger.error(
           { key, bucket: this.#deps.bucket.description },
@@ -169,6 +197,8 @@ export class RangeEffect {
     const { outcome } = await this.#retried(() => putOnce(this.#deps.bucket, key, bodyOf(text), stamp, options))
     this.#deps.metrics.objects.inc({ outcome })
     if (outcome === 'mismatched') {
+      await this.#commitIntent()
+      if (this.#range.isCut && (await this.#hasManifest())) return
       throw new AppError(
         'CONFIG_INVALID',
         'The archive has another manifest of this range. `tributary audit` says more.',

@@ -1,10 +1,11 @@
 import { type Database, open, type RootDatabase } from 'lmdb'
-import { REPEAT_WINDOW_MS } from '../../shared/events/event.ts'
 import type { PartitionName } from '../domain/archive-key.ts'
 import { decodeEntries, encodeEntries, type RepeatEntry } from '../domain/repeat-entries.ts'
+import { lookUpFrom, rememberFrom, windowOf } from '../domain/repeat-windows.ts'
 
-/** Windows of time whose entries are kept: the newest one and those that an event in it may repeat, and one to spare. */
-const WINDOWS_KEPT = 3
+/** Entries that one transaction removes: it holds up everything else of the process meanwhile. */
+const FORGOTTEN_AT_ONCE = 5_000
+const WINDOW_DIGITS = 8
 
 /**
  * What was kept of each partition in the last weeks, on this machine's disk, so that an event can be told from its
@@ -12,72 +13,80 @@ const WINDOWS_KEPT = 3
  */
 export class RepeatIndex {
   readonly #root: RootDatabase<string, string>
-  readonly #windows = new Map<number, Database<Buffer, Buffer>>()
+  readonly #entries: Database<Buffer, Buffer>
 
   /** `folder` is this index's alone; several processes of one machine may share it. */
   constructor(folder: string) {
-    this.#root = open({ path: folder, encoding: 'string', maxDbs: 64 })
-    for (const name of this.#root.getKeys()) {
-      if (typeof name === 'string' && name.startsWith('w')) this.#window(Number(name.slice(1)))
-    }
+    this.#root = open({ path: folder, encoding: 'string' })
+    this.#entries = this.#root.openDB<Buffer, Buffer>('entries', { encoding: 'binary', keyEncoding: 'binary' })
   }
 
-  /** The offset up to which everything that was kept of the partition is here. */
+  /** The offset up to which everything that was kept of the partition is here, but for what is too old to matter. */
   through(partition: PartitionName): bigint {
-    return BigInt(this.#root.get(partitionKey(partition)) ?? 0)
+    return BigInt(this.#root.get(throughKey(partition)) ?? 0)
   }
 
-  /** Times of receipt of the kept events of that name whose offsets are below `before`. */
-  keptBefore(partition: PartitionName, name: Buffer, createdAtMs: number, before: bigint): readonly number[] {
-    const key = entryKey(partition, name)
-    const window = windowOf(createdAtMs)
-    return [window - 1, window, window + 1].flatMap((one) => {
-      const bytes = this.#windows.get(one)?.get(key)
-      const entries = bytes === undefined ? [] : (decodeEntries(bytes) ?? [])
-      return entries.filter(({ offset }) => offset < before).map((entry) => entry.createdAtMs)
-    })
+  /**
+   * Times of receipt of the kept events of that name whose offsets are below `before`: those that `lookUpFrom` an event
+   * appended at `appendedMs`, whatever else is here, so that every machine gives the same answer.
+   */
+  keptBefore(partition: PartitionName, name: Buffer, appendedMs: number, before: bigint): readonly number[] {
+    const times: number[] = []
+    for (let window = lookUpFrom(appendedMs); window <= windowOf(appendedMs) + 1; window += 1) {
+      const bytes = this.#entries.get(entryKey(partition, window, name))
+      if (bytes === undefined) continue
+      for (const { offset, createdAtMs } of decodeEntries(bytes) ?? []) if (offset < before) times.push(createdAtMs)
+    }
+    return times
   }
 
-  /** Adds what was kept below `through`; entries that are there already stay once. Resolves when it is on the disk. */
-  async add(partition: PartitionName, entries: readonly RepeatEntry[], through: bigint): Promise<void> {
-    for (const { createdAtMs } of entries) this.#window(windowOf(createdAtMs))
+  /**
+   * Adds what a range kept whose last record was appended at `appendedMs`; entries that are there already stay once.
+   * Resolves when it is written, and when what is too old to matter to this partition is gone.
+   */
+  async add(partition: PartitionName, entries: readonly RepeatEntry[], appendedMs: number): Promise<void> {
+    if (entries.length === 0) return
     await this.#root.transaction(() => {
       for (const entry of entries) {
-        const db = this.#window(windowOf(entry.createdAtMs))
-        const key = entryKey(partition, entry.name)
-        const known = decodeEntries(db.get(key) ?? Buffer.alloc(0)) ?? []
+        const key = entryKey(partition, windowOf(appendedMs), entry.name)
+        const known = decodeEntries(this.#entries.get(key) ?? Buffer.alloc(0)) ?? []
         if (known.some(({ offset }) => offset === entry.offset)) continue
-        void db.put(key, encodeEntries([...known, entry]))
+        void this.#entries.put(key, encodeEntries([...known, entry]))
       }
-      if (through > this.through(partition)) void this.#root.put(partitionKey(partition), String(through))
     })
-    await this.#forgetOld()
+    await this.#forget(partition, rememberFrom(appendedMs))
+  }
+
+  /** Says that everything that was kept of the partition below `through` has been added. */
+  async reach(partition: PartitionName, through: bigint): Promise<void> {
+    await this.#root.transaction(() => {
+      if (through > this.through(partition)) void this.#root.put(throughKey(partition), String(through))
+    })
   }
 
   async close(): Promise<void> {
     await this.#root.close()
   }
 
-  #window(window: number): Database<Buffer, Buffer> {
-    let db = this.#windows.get(window)
-    if (db === undefined) {
-      db = this.#root.openDB<Buffer, Buffer>(`w${window}`, { encoding: 'binary', keyEncoding: 'binary' })
-      this.#windows.set(window, db)
-    }
-    return db
-  }
-
-  async #forgetOld(): Promise<void> {
-    const newest = Math.max(...this.#windows.keys())
-    for (const [window, db] of this.#windows) {
-      if (window > newest - WINDOWS_KEPT) continue
-      this.#windows.delete(window)
-      await db.drop()
+  async #forget(partition: PartitionName, from: number): Promise<void> {
+    const nothing = Buffer.alloc(0)
+    const range = { start: entryKey(partition, 0, nothing), end: entryKey(partition, from, nothing) }
+    for (let removed = FORGOTTEN_AT_ONCE; removed === FORGOTTEN_AT_ONCE; ) {
+      if ([...this.#entries.getKeys({ ...range, limit: 1 })].length === 0) return
+      removed = await this.#root.transaction(() => {
+        const old = [...this.#entries.getKeys({ ...range, limit: FORGOTTEN_AT_ONCE })]
+        for (const key of old) void this.#entries.remove(key)
+        return old.length
+      })
     }
   }
 }
 
-const windowOf = (ms: number): number => Math.floor(ms / REPEAT_WINDOW_MS)
-const partitionKey = ({ epoch, partition }: PartitionName): string => `p/${epoch}/${partition}`
-const entryKey = (partition: PartitionName, name: Buffer): Buffer =>
-  Buffer.concat([Buffer.from(`${partition.epoch}/${partition.partition}/`), name])
+const throughKey = ({ epoch, partition }: PartitionName): string => `through/${epoch}/${partition}`
+const entryKey = ({ epoch, partition }: PartitionName, window: number, name: Buffer): Buffer => {
+  const text = `${epoch}/${partition}/${String(Math.max(0, window)).padStart(WINDOW_DIGITS, '0')}/`
+  const key = Buffer.allocUnsafe(text.length + name.length)
+  key.write(text, 'latin1')
+  name.copy(key, text.length)
+  return key
+}

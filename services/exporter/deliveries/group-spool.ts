@@ -2,7 +2,7 @@ import type { ArchivedEvent } from '../domain/line.ts'
 import { eventsOf } from '../domain/lines.ts'
 import type { FileEvent } from '../formats/format.ts'
 import type { MemoryBudget } from '../spool/memory-budget.ts'
-import { Spool } from '../spool/spool.ts'
+import { Spool, type Strand } from '../spool/spool.ts'
 
 /** Events that become one file. */
 export interface FileGroup {
@@ -11,6 +11,14 @@ export interface FileGroup {
   /** From 1 on, within the prefix. */
   readonly part: number
   readonly events: number
+  readonly strand: Strand
+}
+
+interface Part {
+  readonly part: number
+  readonly strand: Strand
+  bytes: number
+  events: number
 }
 
 const NEWLINE = 0x0a
@@ -19,7 +27,7 @@ const NEWLINE = 0x0a
 export class GroupSpool {
   readonly #spool: Spool
   readonly #targetBytes: number
-  readonly #groups = new Map<string, { part: number; bytes: number; events: number }[]>()
+  readonly #groups = new Map<string, Part[]>()
 
   constructor(folder: string, budget: MemoryBudget, targetBytes: number) {
     this.#spool = new Spool(folder, budget)
@@ -31,12 +39,14 @@ export class GroupSpool {
     if (parts.length === 0) this.#groups.set(prefix, parts)
     let part = parts.at(-1)
     if (part === undefined || part.bytes >= this.#targetBytes) {
-      part = { part: parts.length + 1, bytes: 0, events: 0 }
+      part = { part: parts.length + 1, strand: this.#spool.strand(), bytes: 0, events: 0 }
       parts.push(part)
     }
-    const { slab, start } = this.#spool.room(keyOf(prefix, part.part), line.length + 1)
-    slab.set(line, start)
-    slab[start + line.length] = NEWLINE
+    const { strand } = part
+    const slab = this.#spool.room(strand, line.length + 1)
+    slab.set(line, strand.used)
+    slab[strand.used + line.length] = NEWLINE
+    this.#spool.took(strand, line.length + 1)
     part.bytes += line.length + 1
     part.events += 1
   }
@@ -45,12 +55,12 @@ export class GroupSpool {
   get groups(): readonly FileGroup[] {
     return [...this.#groups.entries()]
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([prefix, parts]) => parts.map(({ part, events }) => ({ prefix, part, events })))
+      .flatMap(([prefix, parts]) => parts.map(({ part, events, strand }) => ({ prefix, part, events, strand })))
   }
 
   /** A group's lines; pieces of any size. */
-  lines({ prefix, part }: FileGroup): AsyncIterable<Buffer> {
-    return this.#spool.read(keyOf(prefix, part))
+  lines({ strand }: FileGroup): AsyncIterable<Buffer> {
+    return this.#spool.read(strand)
   }
 
   /** A group's events; a batch is good until the next one is asked for. */
@@ -66,5 +76,3 @@ export class GroupSpool {
     return this.#spool.close()
   }
 }
-
-const keyOf = (prefix: string, part: number): string => `${part}/${prefix}`

@@ -59,24 +59,24 @@ export const manifestAfter = (partition: PartitionName, first: bigint): string =
 
 export const repeatsPrefix = (partition: PartitionName): string => REPEATS_PREFIX + folderOf(partition)
 
-/** Its newest time stands in the name, so that old ones need not be read to be passed over. */
-export const repeatsKey = (range: RangeName, newestMs: number): string =>
-  `${repeatsPrefix(range)}${rangeOf(range)}.${newestMs}.bin`
+/** When the range's last record was appended stands in the name, so that old ones need not be read to be passed over. */
+export const repeatsKey = (range: RangeName, appendedMs: number): string =>
+  `${repeatsPrefix(range)}${rangeOf(range)}.${appendedMs}.bin`
 
 const IN_KEY = /^(?:manifests|repeats)\/([^/]+)\/(\d+)\/(\d+)-(\d+)(?:\.(\d+)\.bin|(?:\.r(\d{6}))?\.json)$/
 
 /** What the name of a manifest or of a range's repeat keys says; undefined for any other key. */
 export function parseRangeKey(
   key: string,
-): (RangeName & { readonly newestMs: number | undefined; readonly revision: number }) | undefined {
-  const [, epoch, partition, first, last, newestMs, revision = '0'] = IN_KEY.exec(key) ?? []
+): (RangeName & { readonly appendedMs: number | undefined; readonly revision: number }) | undefined {
+  const [, epoch, partition, first, last, appendedMs, revision = '0'] = IN_KEY.exec(key) ?? []
   if (epoch === undefined || first === undefined || last === undefined) return undefined
   return {
     epoch,
     partition: Number(partition),
     first: BigInt(first),
     last: BigInt(last),
-    newestMs: newestMs === undefined ? undefined : Number(newestMs),
+    appendedMs: appendedMs === undefined ? undefined : Number(appendedMs),
     revision: Number(revision),
   }
 }

@@ -7,18 +7,20 @@ const SLAB_BYTES_MIN = 1024
 const SLAB_BYTES_MAX = 64 * 1024
 const READ_BYTES = 256 * 1024
 
-interface Strand {
+/** One sequence of bytes of a spool. Its inside is the spool's alone. */
+export class Strand {
   /** Stretches of the file. */
-  readonly segments: { readonly start: number; readonly bytes: number }[]
+  readonly segments: { readonly start: number; readonly bytes: number }[] = []
   /** Full of bytes; the last one up to `used`. */
-  slabs: Buffer[]
-  used: number
-}
+  slabs: Buffer[] = []
+  /** Where the next bytes go, in what `room` gave. */
+  used = 0
 
-/** Where a caller writes what it asked room for. */
-export interface Room {
-  readonly slab: Buffer
-  readonly start: number
+  /** What is in memory, in order. */
+  get inMemory(): readonly Buffer[] {
+    const last = this.slabs.length - 1
+    return this.slabs.map((slab, index) => (index === last ? slab.subarray(0, this.used) : slab))
+  }
 }
 
 /**
@@ -28,7 +30,7 @@ export interface Room {
 export class Spool {
   readonly #folder: string
   readonly #budget: MemoryBudget
-  readonly #strands = new Map<string, Strand>()
+  readonly #strands = new Set<Strand>()
   #file: { readonly handle: FileHandle; readonly path: string } | undefined
   #fileBytes = 0
   #held = 0
@@ -53,41 +55,43 @@ export class Spool {
     return this.#strands.size
   }
 
-  /** Room for `bytes` bytes at the end of a strand, which the caller fills at once. */
-  room(key: string, bytes: number): Room {
-    let strand = this.#strands.get(key)
-    if (strand === undefined) {
-      strand = { segments: [], slabs: [], used: 0 }
-      this.#strands.set(key, strand)
-    }
+  /** A new one, behind those that there are. */
+  strand(): Strand {
+    const strand = new Strand()
+    this.#strands.add(strand)
+    return strand
+  }
+
+  /** A buffer that takes at least `bytesMax` bytes from `strand.used` on; the caller writes there at once, and says how many with `took`. */
+  room(strand: Strand, bytesMax: number): Buffer {
     const current = strand.slabs.at(-1)
-    let slab = current
-    if (current === undefined || current.length - strand.used < bytes) {
-      if (current !== undefined) strand.slabs[strand.slabs.length - 1] = current.subarray(0, strand.used)
-      const grown = Math.min(SLAB_BYTES_MAX, Math.max(SLAB_BYTES_MIN, 2 * (current?.length ?? 0)))
-      slab = Buffer.allocUnsafeSlow(Math.max(grown, bytes))
-      strand.slabs.push(slab)
-      strand.used = 0
-      this.#hold(slab.length)
-    }
-    const start = strand.used
+    if (current !== undefined && current.length - strand.used >= bytesMax) return current
+    if (current !== undefined) strand.slabs[strand.slabs.length - 1] = current.subarray(0, strand.used)
+    const grown = Math.min(SLAB_BYTES_MAX, Math.max(SLAB_BYTES_MIN, 2 * (current?.length ?? 0)))
+    const slab = Buffer.allocUnsafeSlow(Math.max(grown, bytesMax))
+    strand.slabs.push(slab)
+    strand.used = 0
+    this.#hold(slab.length)
+    return slab
+  }
+
+  took(strand: Strand, bytes: number): void {
     strand.used += bytes
     this.#bytes += bytes
-    return { slab: slab as Buffer, start }
   }
 
   /** Moves what is in memory to the file when the process is short of memory. */
   async spillIfOver(): Promise<void> {
     if (!this.#budget.isOver(this)) return
     this.#file ??= await this.#openFile()
-    for (const strand of this.#strands.values()) {
-      const buffers = inMemory(strand)
-      const [first] = buffers
-      if (first === undefined) continue
-      const bytes = buffers.length === 1 ? first : Buffer.concat(buffers)
-      await this.#file.handle.appendFile(bytes)
-      strand.segments.push({ start: this.#fileBytes, bytes: bytes.length })
-      this.#fileBytes += bytes.length
+    for (const strand of this.#strands) {
+      const buffers = strand.inMemory
+      const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+      if (bytes === 0) continue
+      const { bytesWritten } = await this.#file.handle.writev([...buffers])
+      if (bytesWritten !== bytes) throw new Error('the spool took less than it was given')
+      strand.segments.push({ start: this.#fileBytes, bytes })
+      this.#fileBytes += bytes
       // A slab that was cut still holds all of its memory.
       this.#hold(-strand.slabs.reduce((sum, slab) => sum + slab.buffer.byteLength, 0))
       strand.slabs = []
@@ -95,10 +99,8 @@ export class Spool {
     }
   }
 
-  /** A strand's bytes from their start, in pieces of any size; none for a strand that is not there. */
-  async *read(key: string): AsyncGenerator<Buffer> {
-    const strand = this.#strands.get(key)
-    if (strand === undefined) return
+  /** A strand's bytes from their start, in pieces of any size. */
+  async *read(strand: Strand): AsyncGenerator<Buffer> {
     for (const segment of strand.segments) {
       for (let at = 0; at < segment.bytes; ) {
         const length = Math.min(READ_BYTES, segment.bytes - at)
@@ -108,7 +110,7 @@ export class Spool {
         at += read.bytesRead
       }
     }
-    yield* inMemory(strand)
+    yield* strand.inMemory
   }
 
   /** Gives its memory back and removes its file. */
@@ -133,8 +135,3 @@ export class Spool {
     return { handle: await open(path, 'ax+'), path }
   }
 }
-
-const inMemory = ({ slabs, used }: Strand): readonly Buffer[] =>
-  slabs
-    .map((slab, index) => (index === slabs.length - 1 ? slab.subarray(0, used) : slab))
-    .filter(({ length }) => length > 0)

@@ -1,0 +1,285 @@
+/**
+ * How much raw JSON does the exporter archive a second of one core, as a share of reading the same records from the same log
+ * and compressing them with gzip -1 to nowhere? By turns, each in a process of its own, so that its time on the processor
+ * and its memory are its own. On the embedded log and a folder; with `--kafka` on a real Kafka and a real S3 server.
+ * `--memory`: 64 partitions, 200 collections and a bucket that takes 25 ms more for each object; the exporter's peak memory.
+ *
+ *     npm run bench -- exporter, or node bench/exporter.ts [--events 400000] [--runs 5] [--partitions 4] [--kafka] [--memory]
+ */
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs, promisify } from 'node:util'
+import { createGzip } from 'node:zlib'
+import { CreateBucketCommand } from '@aws-sdk/client-s3'
+import { Registry } from 'prom-client'
+import { EXPORTER_DEFAULTS, type ExporterSettings } from '../services/exporter/settings.ts'
+import { EXPORTER_GROUP, runExporter } from '../services/exporter/worker.ts'
+import { openFolderBucket } from '../services/shared/bucket/folder/open.ts'
+import type { Bucket } from '../services/shared/bucket/port.ts'
+import { createS3Client } from '../services/shared/bucket/s3/client.ts'
+import { openS3Bucket } from '../services/shared/bucket/s3/open.ts'
+import type { S3Settings } from '../services/shared/bucket/s3/settings.ts'
+import { encodeEvent } from '../services/shared/events/codec.ts'
+import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
+import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
+import type { EventLog } from '../services/shared/log/port.ts'
+import { EVENTS_TOPIC, topicSpecs } from '../services/shared/log/topics.ts'
+import { S3_USER, startBucketServers } from '../test/support/bucket-servers.ts'
+import { startKafka } from '../test/support/kafka-server.ts'
+import { eventOf, fillLog } from './loader-events.ts'
+import { median, report } from './report.ts'
+
+const { values } = parseArgs({
+  options: {
+    events: { type: 'string', default: '400000' },
+    runs: { type: 'string', default: '5' },
+    partitions: { type: 'string' },
+    kafka: { type: 'boolean', default: false },
+    memory: { type: 'boolean', default: false },
+    // Of the process of one turn, which this file starts itself: whose turn, the log, the archive and a folder to work in.
+    turn: { type: 'string' },
+    log: { type: 'string', default: '' },
+    to: { type: 'string', default: '' },
+    folder: { type: 'string', default: '' },
+  },
+})
+const EVENTS = Number(values.events)
+const RUNS = Number(values.runs)
+const PARTITIONS = Number(values.partitions ?? (values.memory ? 64 : 4))
+const COLLECTIONS = 200
+const SLOW_PUT_MS = 25
+/** As `docker-compose.yml` starts those that move events: buffers are let go of sooner. */
+const YOUNG_SPACE = '--max-semi-space-size=4'
+const MIB = 1024 * 1024
+
+interface Turn {
+  readonly seconds: number
+  /** Of all threads: compression and hashing too. */
+  readonly cpuSeconds: number
+  readonly rssMiB: number
+}
+
+const openLog = (place: string): Promise<EventLog> =>
+  place.startsWith('/')
+    ? openLmdbLog({ folder: place })
+    : openKafkaLog({ brokers: place.split(','), clientId: 'bench', logger: { warn: () => undefined } })
+
+const s3Of = (url: URL): S3Settings => ({
+  bucket: url.pathname.slice(1),
+  region: 'us-east-1',
+  endpoint: url.origin,
+  pathStyle: true,
+  credentials: { kind: 'static', ...S3_USER, sessionToken: undefined },
+  encryption: undefined,
+  partBytes: 8 * MIB,
+})
+
+const openBucket = async (to: string): Promise<Bucket> =>
+  to.startsWith('/') ? openFolderBucket(to) : openS3Bucket(s3Of(new URL(to)))
+
+/** Takes its time over each object, as a far and busy one does. */
+const slowly = (bucket: Bucket): Bucket => ({
+  ...bucket,
+  async put(key, body, options) {
+    await delay(SLOW_PUT_MS)
+    await bucket.put(key, body, options)
+  },
+})
+
+/** Resident memory without the pages of mapped files: the log's, which are the kernel's cache. */
+function ownBytes(): number {
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0)
+  return (kib('RssAnon') + kib('RssShmem')) * 1024
+}
+
+async function measured(run: () => Promise<void>): Promise<Turn> {
+  let rss = 0
+  const look = setInterval(() => {
+    rss = Math.max(rss, ownBytes())
+  }, 20)
+  const [startedMs, before] = [performance.now(), process.cpuUsage()]
+  await run()
+  const { user, system } = process.cpuUsage(before)
+  clearInterval(look)
+  const seconds = (performance.now() - startedMs) / 1_000
+  return { seconds, cpuSeconds: (user + system) / 1e6, rssMiB: Math.round(rss / MIB) }
+}
+
+/** Reads every record and compresses it, by partition: what no archive could do without. */
+async function readAndCompress(log: EventLog): Promise<void> {
+  const stop = new AbortController()
+  let left = EVENTS
+  const settings = { topic: EVENTS_TOPIC, group: `bench.${randomUUID()}`, signal: stop.signal }
+  await log.consume({ ...settings, bufferBytesMax: 32 * MIB }, async (claim) => {
+    const gzip = createGzip({ level: 1 })
+    gzip.pipe(new Writable({ write: (_chunk, _encoding, done) => done() }))
+    while (!claim.signal.aborted) {
+      const records = await claim.read({ maxBytes: MIB, maxRecords: 10_000, waitMs: 1_000 })
+      const pieces = records.flatMap(({ value }) => value ?? [])
+      if (pieces.length > 0 && !gzip.write(Buffer.concat(pieces))) {
+        await new Promise((resolve) => gzip.once('drain', resolve))
+      }
+      left -= records.length
+      if (left <= 0) stop.abort()
+    }
+    await new Promise<void>((resolve) => gzip.end(resolve))
+  })
+}
+
+async function exportToEnd(log: EventLog, bucket: Bucket, settings: ExporterSettings): Promise<void> {
+  const stop = new AbortController()
+  const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
+  const ends = await log.ends(EVENTS_TOPIC)
+  const deps = { log, bucket, folder: values.folder, registry: new Registry(), settings, logger, now: Date.now }
+  const run = runExporter(deps, stop.signal)
+  for (;;) {
+    const committed = await log.committed(EVENTS_TOPIC, EXPORTER_GROUP)
+    if (ends.every(({ partition, end }) => end === 0n || committed.get(partition)?.offset === end)) break
+    await Promise.race([delay(20), run])
+  }
+  stop.abort()
+  await run
+}
+
+async function takeTurn(): Promise<Turn> {
+  const log = await openLog(values.log)
+  try {
+    if (values.turn === 'read') return await measured(() => readAndCompress(log))
+    const bucket = await openBucket(values.to)
+    // What is left at the end of the log is old at once, and need not be waited for.
+    const settings = { ...EXPORTER_DEFAULTS, rangeAgeMs: 500, drainMs: 0 }
+    if (values.turn === 'export') return await measured(() => exportToEnd(log, bucket, settings))
+    return await measured(() =>
+      exportToEnd(log, slowly(bucket), {
+        ...settings,
+        rangeAgeMs: 10_000,
+        uploadsMax: EXPORTER_DEFAULTS.uploadsMax * 16,
+      }),
+    )
+  } finally {
+    await log.close()
+  }
+}
+
+const inProcess = async (turn: string, log: string, to: string, folder: string): Promise<Turn> => {
+  const counts = ['--events', String(EVENTS), '--partitions', String(PARTITIONS)]
+  const args = [
+    YOUNG_SPACE,
+    import.meta.filename,
+    ...counts,
+    '--turn',
+    turn,
+    '--log',
+    log,
+    '--to',
+    to,
+    '--folder',
+    folder,
+  ]
+  const { stdout } = await promisify(execFile)(process.execPath, args)
+  return JSON.parse(stdout) as Turn
+}
+
+async function fillWide(log: EventLog): Promise<void> {
+  for (let start = 0; start < EVENTS; start += 5_000) {
+    const messages = Array.from({ length: Math.min(5_000, EVENTS - start) }, (_, index) => {
+      const n = start + index
+      const value = encodeEvent({ ...eventOf(n), collection: `collection-${Math.floor(n / PARTITIONS) % COLLECTIONS}` })
+      return { partition: n % PARTITIONS, key: null, value }
+    })
+    await log.append(EVENTS_TOPIC, messages)
+  }
+}
+
+async function main(): Promise<void> {
+  await using open = new AsyncDisposableStack()
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-bench-'))
+  open.defer(() => rmSync(folder, { recursive: true, force: true }))
+  let [brokers, s3] = ['', '']
+  if (values.kafka) {
+    const [kafka, buckets] = await Promise.all([startKafka(), startBucketServers()])
+    if ('unavailable' in kafka) throw new Error(kafka.unavailable)
+    if ('unavailable' in buckets) throw new Error(buckets.unavailable)
+    open.defer(() => kafka.stop())
+    open.defer(() => buckets.stop())
+    brokers = kafka.brokers.join(',')
+    s3 = buckets.s3
+  }
+  /** A log and a place for the archive, new for each run: what an earlier run wrote would be found. */
+  const prepare = async (run: number): Promise<{ readonly place: string; readonly to: string }> => {
+    const place = values.kafka ? brokers : join(folder, `log-${run}`)
+    const log = await openLog(place)
+    // Kafka's topic stays and gets longer; its consumers begin where they ended.
+    const specs = topicSpecs({ eventPartitions: PARTITIONS, retentionMs: 1e12, retentionBytes: 1e12 })
+    await log.ensureTopics(specs)
+    if (values.memory) await fillWide(log)
+    else await fillLog(log, { events: EVENTS, partitions: PARTITIONS })
+    await log.close()
+    if (!values.kafka) return { place, to: join(folder, `archive-${run}`) }
+    const name = `bench-${randomUUID()}`
+    const client = createS3Client(s3Of(new URL(`${s3}/${name}`)))
+    await client.send(new CreateBucketCommand({ Bucket: name }))
+    client.destroy()
+    return { place, to: `${s3}/${name}` }
+  }
+  const sample = eventOf(1)
+  const jsonMiB = (EVENTS * sample.properties.length) / MIB
+  const setup = {
+    log: values.kafka ? 'kafka' : 'lmdb',
+    archive: values.kafka ? 's3' : 'folder',
+    events: EVENTS,
+    jsonBytes: sample.properties.length,
+    partitions: PARTITIONS,
+    exporterFlags: YOUNG_SPACE,
+  }
+  if (values.memory) {
+    const { place, to } = await prepare(0)
+    const { rssMiB, seconds } = await inProcess('slow', place, to, join(folder, 'exporter'))
+    const memory = {
+      collections: COLLECTIONS,
+      putMs: SLOW_PUT_MS,
+      seconds: Math.round(seconds),
+      exporterRssMiBMax: rssMiB,
+    }
+    report('exporter-memory', { ...setup, ...memory, isWithin512MiB: rssMiB < 512 })
+    return
+  }
+  const runs: { readonly read: Turn; readonly exported: Turn }[] = []
+  for (let run = 0; run < RUNS; run += 1) {
+    const { place, to } = await prepare(run)
+    const turns = {
+      read: () => inProcess('read', place, to, folder),
+      exported: () => inProcess('export', place, to, join(folder, `exporter-${run}`)),
+    }
+    // The first to read warms the caches for the other.
+    const isReadFirst = run % 2 === 0
+    const first = isReadFirst ? await turns.read() : await turns.exported()
+    const second = isReadFirst ? await turns.exported() : await turns.read()
+    runs.push(isReadFirst ? { read: first, exported: second } : { read: second, exported: first })
+  }
+  const perCore = (of: (run: (typeof runs)[number]) => Turn): number =>
+    Math.round(median(runs.map((run) => jsonMiB / of(run).cpuSeconds)) * 10) / 10
+  const ratios = runs.map(({ read, exported }) => Math.round((read.cpuSeconds / exported.cpuSeconds) * 100) / 100)
+  report('exporter', {
+    ...setup,
+    runs: RUNS,
+    readAndGzipMiBPerCoreS: perCore((run) => run.read),
+    exporterMiBPerCoreS: perCore((run) => run.exported),
+    exporterToRead: median(ratios),
+    ratios,
+    exporterMiBPerS: Math.round(median(runs.map(({ exported }) => jsonMiB / exported.seconds)) * 10) / 10,
+    exporterRssMiBMax: Math.max(...runs.map(({ exported }) => exported.rssMiB)),
+  })
+}
+
+if (values.turn === undefined) await main()
+else {
+  console.log(JSON.stringify(await takeTurn()))
+  process.exit()
+}
