@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
-import { NO_DELETIONS } from '../../services/loader/domain/erase.ts'
+import { NO_DELETIONS } from '../../services/shared/deletions/domain/erase.ts'
 import { LOADER_DEFAULTS } from '../../services/loader/settings.ts'
 import { runLoader } from '../../services/loader/worker.ts'
 import { AppError } from '../../services/shared/errors.ts'

@@ -1,6 +1,6 @@
-import type { Deletion } from '../../shared/deletions/model.ts'
-import { idText, type LoggedEvent } from '../../shared/events/event.ts'
-import { compileMatcher, type MatchedEvent, type Matcher, parseForMatching } from '../../shared/filters/evaluate.ts'
+import type { Deletion } from '../model.ts'
+import { idText, type LoggedEvent } from '../../events/event.ts'
+import { compileMatcher, type MatchedEvent, type Matcher, parseForMatching } from '../../filters/evaluate.ts'
 import { withoutProperty } from './without-property.ts'
 
 /** The deletions of a collection, oldest first. */

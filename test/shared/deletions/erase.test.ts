@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { createErase } from '../../services/loader/domain/erase.ts'
-import { deletionOf, type DeletionRecord } from '../../services/shared/deletions/model.ts'
-import type { LoggedEvent } from '../../services/shared/events/event.ts'
-import { memoryDefinitions } from '../support/definitions.ts'
+import { createErase } from '../../../services/shared/deletions/domain/erase.ts'
+import { deletionOf, type DeletionRecord } from '../../../services/shared/deletions/model.ts'
+import type { LoggedEvent } from '../../../services/shared/events/event.ts'
+import { memoryDefinitions } from '../../support/definitions.ts'
 
 const AT = 1_000_000
 const event = (properties: string, more: Partial<LoggedEvent> = {}): LoggedEvent => ({
