@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { pipeline } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { readWhole } from '../../shared/bucket/body.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -79,17 +80,21 @@ const decompressor = (format: ArchiveFormat) => (format === 'jsonl.gz' ? createG
  * for. Rejects with ARCHIVE_DAMAGED, at the latest after the last batch, when they are not those that the manifest tells of.
  */
 export async function* readObject(
-  bucket: Bucket,
+  bucket: Pick<Bucket, 'get'>,
   object: ArchivedObject,
   signal: AbortSignal,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
   const stored = await bucket.get(object.key, signal)
   if (stored === undefined) throw damaged('An object of the archive is not there any more.', object.key)
+  const unpacked = decompressor(object.format)
+  // Whatever ends one ends the other, and what went wrong is thrown by the loop below. (`compose` lets a file that ends
+  // early end the process.)
+  pipeline(stored, unpacked, () => undefined)
   const hash = createHash('sha256')
   let rest: Buffer = Buffer.alloc(0)
   let events = 0
   try {
-    for await (const chunk of stored.compose(decompressor(object.format))) {
+    for await (const chunk of unpacked) {
       hash.update(chunk as Buffer)
       const bytes: Buffer = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer])
       let start = 0
