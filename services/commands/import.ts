@@ -11,6 +11,7 @@ import { type ImportProgress, runImport } from './import/run-import.ts'
 import { openState, saveState } from './import/state-file.ts'
 import { format, startProgress } from './progress.ts'
 import { positiveInteger, serverUrl } from './options.ts'
+import { stopOnSignal } from './stop-on-signal.ts'
 
 const LINE_BYTES_MAX = 16 * 1_048_576
 const REQUEST_TIMEOUT_MS = 120_000
@@ -118,7 +119,7 @@ export async function importFile(file: string, options: ImportOptions): Promise<
 
   await using open = new AsyncDisposableStack()
   const errors = open.adopt(await openErrorsFile(errorsPath, state.line), (file) => file.close())
-  const stop = open.adopt(stopOnSignal(), ({ release }) => release())
+  const stop = open.adopt(stopOnSignal(EXIT.stopped), ({ release }) => release())
   const bytes = countBytes(isStdin ? process.stdin : createReadStream(file, { highWaterMark: 256 * 1_024 }))
   const progress = open.adopt(startProgress(source?.size ?? 0), (bar) => bar.stop())
   let last: ImportProgress = state
@@ -187,21 +188,4 @@ function countBytes(source: Readable): { stream: Readable; count: () => number }
   })
   source.on('error', (error) => counter.destroy(error))
   return { stream: source.pipe(counter), count: () => count }
-}
-
-function stopOnSignal(): { signal: AbortSignal; release: () => void } {
-  const stop = new AbortController()
-  const onSignal = (): void => {
-    if (stop.signal.aborted) process.exit(EXIT.stopped)
-    stop.abort()
-  }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
-  return {
-    signal: stop.signal,
-    release: () => {
-      process.off('SIGINT', onSignal)
-      process.off('SIGTERM', onSignal)
-    },
-  }
 }

@@ -1,6 +1,6 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Batch } from './batch-reader.ts'
-import { sortForTable, splitForInserts } from './domain/arrange.ts'
+import { sortForTable, splitForInserts } from '../shared/events/domain/arrange.ts'
 import type { DeadRecord } from './domain/dead.ts'
 import {
   type DecodeEvent,
@@ -10,7 +10,7 @@ import {
 } from '../shared/events/domain/decode-record.ts'
 import type { Erase } from '../shared/deletions/domain/erase.ts'
 import type { RowBuffers } from './row-buffers.ts'
-import { eventRowsBytes, writeEventRow } from './rows.ts'
+import { eventRowsBytes, writeEventRow } from '../shared/events/rows.ts'
 import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
 
 /** Records worked on without letting anything else run: about ten milliseconds. */

@@ -7,7 +7,20 @@ import { settingsAsMarkdown } from '../../services/shared/config/document.ts'
 import { SETTINGS_GROUPS } from '../../services/shared/config/settings.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const COMMANDS = ['all', 'ingest', 'loader', 'query', 'admin', 'migrate', 'topics', 'doctor', 'import', 'demo']
+const COMMANDS = [
+  'all',
+  'ingest',
+  'loader',
+  'query',
+  'admin',
+  'migrate',
+  'topics',
+  'doctor',
+  'audit',
+  'replay',
+  'import',
+  'demo',
+]
 
 async function tributary(args: readonly string[], env: Record<string, string> = {}) {
   try {

@@ -23,15 +23,15 @@ test('a line is the JSON of its event, with the properties as they were sent, an
         const expected = `{"id":"${idText(event.id)}","timestamp":"${times[0]}","created_at":"${times[1]}","offset":${offset},${repeat}"properties":${sent}`
         expect(line.toString('utf8', 0, end)).toBe(expected)
         expect(start).toBeLessThanOrEqual(HEAD_BYTES_MAX)
-        const line = Buffer.from(`${expected}${LINE_END.toString('latin1', 0, 1)}`)
-        expect(parseLine(line)).toEqual({
+        const whole = Buffer.from(`${expected}${LINE_END.toString('latin1', 0, 1)}`)
+        expect(parseLine(whole)).toEqual({
           id: idText(event.id),
           timestampMs: event.timestampMs,
           createdAtMs: event.createdAtMs,
           offset,
           repeatKey: event.repeatKey?.toString('hex') ?? null,
           properties: Buffer.from(sent),
-          line,
+          line: whole,
         })
       },
     ),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Readable, type Transform } from 'node:stream'
+import { pipeline, Readable, type Transform } from 'node:stream'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import type { ArchiveFormat } from '../domain/archive-format.ts'
 import { type Draft, draftOf } from '../spool/draft.ts'
@@ -44,7 +44,9 @@ export async function draftObject(
       yield piece
     }
   }
-  const compressed = Readable.from(pieces(), { objectMode: false }).compose(compressor(format))
+  const compressed = compressor(format)
+  // Whatever ends one ends the other; what went wrong is thrown where the chunks are read.
+  pipeline(Readable.from(pieces(), { objectMode: false }), compressed, () => undefined)
   const draft = await draftOf(compressed as AsyncIterable<Buffer>, folder)
   return { ...draft, contentSha256: contentHash.digest('hex'), contentBytes }
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { pipeline } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { readWhole } from '../../shared/bucket/body.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -94,12 +95,16 @@ const decompressor = (format: ArchiveFormat) => (format === 'jsonl.gz' ? createG
  * for. Rejects with ARCHIVE_DAMAGED, at the latest after the last batch, when they are not those that the manifest tells of.
  */
 export async function* readObject(
-  bucket: Bucket,
+  bucket: Pick<Bucket, 'get'>,
   object: ArchivedObject,
   signal: AbortSignal,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
   const stored = await bucket.get(object.key, signal)
   if (stored === undefined) throw damaged('An object of the archive is not there any more.', object.key)
+  const unpacked = decompressor(object.format)
+  // Whatever ends one ends the other, and what went wrong is thrown by the loop below. (`compose` lets a file that ends
+  // early end the process.)
+  pipeline(stored, unpacked, () => undefined)
   const hash = createHash('sha256')
   let events = 0
   async function* content(of: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -110,7 +115,6 @@ export async function* readObject(
   }
   const unreadable = (): AppError => damaged('A line of the archive cannot be read.', object.key)
   try {
-    const unpacked = stored.compose(decompressor(object.format)) as AsyncIterable<Buffer>
     for await (const batch of eventsOf(content(unpacked), unreadable)) {
       events += batch.length
       yield batch

@@ -80,3 +80,21 @@ export function parseRangeKey(
     revision: Number(revision),
   }
 }
+
+/** What the name of an object of events says. */
+export interface ObjectName extends RangeName {
+  readonly project: string
+  /** Start of the hour of arrival, milliseconds since 1970. */
+  readonly hourMs: number
+}
+
+const OBJECT_KEY =
+  /^events\/([^/]+)\/(\d{4}-\d\d-\d\d)\/(\d\d)\/[^/]+\/([\w-]+)\+(\d{1,10})\+(\d{1,20})\+(\d{1,20})\.(?:[0-9a-f]{16}\.)?jsonl\.(?:gz|zst)$/
+
+/** Undefined for a key that `objectKey` does not make. */
+export function parseObjectKey(key: string): ObjectName | undefined {
+  const [, project, date, hour, epoch, partition, first, last] = OBJECT_KEY.exec(key) ?? []
+  if (project === undefined || epoch === undefined || first === undefined || last === undefined) return undefined
+  const hourMs = Date.parse(`${date}T${hour}:00:00.000Z`)
+  return { project, hourMs, epoch, partition: Number(partition), first: BigInt(first), last: BigInt(last) }
+}

@@ -1,5 +1,12 @@
-import { RowBinaryWriter } from '../shared/warehouse/row-binary.ts'
-import type { DecodedEvent } from '../shared/events/domain/decode-record.ts'
+import { RowBinaryWriter } from '../warehouse/row-binary.ts'
+import type { LogRecord } from '../log/port.ts'
+import type { LoggedEvent } from './event.ts'
+
+/** An event, and where it stood in the log. */
+export interface PlacedEvent {
+  readonly event: LoggedEvent
+  readonly record: Pick<LogRecord, 'partition' | 'offset'>
+}
 
 export const EVENTS_TABLE = 'events'
 export const EVENT_COLUMNS = [
@@ -30,11 +37,11 @@ export const REPEAT_COLUMNS = [
 const ROW_BYTES = 160
 
 /** Bytes that are enough for the rows of these events, names of more than usual length aside. */
-export const eventRowsBytes = (events: readonly DecodedEvent[]): number =>
+export const eventRowsBytes = (events: readonly PlacedEvent[]): number =>
   events.reduce((sum, { event }) => sum + ROW_BYTES + 2 * event.properties.length, 0)
 
 /** Writes one row of `events`, in the order of `EVENT_COLUMNS`. */
-export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, record }: DecodedEvent): void {
+export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, record }: PlacedEvent): void {
   writer.string(event.project)
   writer.string(event.collection)
   writer.millis(event.timestampMs)
@@ -48,7 +55,7 @@ export function writeEventRow(writer: RowBinaryWriter, epoch: string, { event, r
 }
 
 /** Rows of `event_repeats` for events that have a repeat key, in the order of `REPEAT_COLUMNS`. */
-export function repeatRows(epoch: string, events: readonly DecodedEvent[]): Buffer {
+export function repeatRows(epoch: string, events: readonly PlacedEvent[]): Buffer {
   const writer = new RowBinaryWriter(events.length * ROW_BYTES)
   for (const { event, record } of events) {
     if (event.repeatKey === null) continue

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Bucket } from '../../shared/bucket/port.ts'
+import { hasCode } from '../../shared/errors.ts'
+import { readObject } from '../archive/read-archive.ts'
+import { HOUR_MS } from '../domain/archive-key.ts'
+import type { ArchivedEvent } from '../domain/line.ts'
+import type { ArchivedObject } from '../domain/manifest.ts'
+
+export type ObjectState = { readonly state: 'whole' } | { readonly state: 'missing' | 'damaged'; readonly says: string }
+
+/**
+ * Reads an object to its end and holds it to its manifest: the bytes as they are stored, the lines in them, and each
+ * line's offset and hour. Rejects as the bucket does; what is wrong with the object itself is the result.
+ */
+export async function checkObject(
+  bucket: Pick<Bucket, 'get'>,
+  object: ArchivedObject,
+  signal: AbortSignal,
+  onEvent: (event: ArchivedEvent) => void,
+): Promise<ObjectState> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  let isThere = true
+  async function* tap(stored: Readable): AsyncGenerator<Buffer> {
+    for await (const chunk of stored) {
+      hash.update(chunk as Buffer)
+      bytes += (chunk as Buffer).length
+      yield chunk as Buffer
+    }
+  }
+  const tapped: Pick<Bucket, 'get'> = {
+    async get(key, signal) {
+      const stored = await bucket.get(key, signal)
+      isThere = stored !== undefined
+      return stored && Readable.from(tap(stored), { objectMode: false })
+    },
+  }
+  const lines = new LineCheck(object)
+  try {
+    for await (const batch of readObject(tapped, object, signal)) {
+      for (const event of batch) {
+        lines.add(event)
+        onEvent(event)
+      }
+    }
+  } catch (error) {
+    if (!hasCode(error, 'ARCHIVE_DAMAGED')) throw error
+    return isThere ? { state: 'damaged', says: error.message } : { state: 'missing', says: 'It is not there.' }
+  }
+  const fault = bytes === object.bytes ? lines.fault : `It has ${bytes} bytes, its manifest says ${object.bytes}.`
+  if (fault !== undefined) return { state: 'damaged', says: fault }
+  if (hash.digest('hex') !== object.sha256) {
+    return { state: 'damaged', says: 'Its bytes are not those that the manifest has the SHA-256 of.' }
+  }
+  return { state: 'whole' }
+}
+
+class LineCheck {
+  readonly #object: ArchivedObject
+  readonly #hourMs: number
+  #first: bigint | undefined
+  #last = -1n
+  #fault: string | undefined
+
+  constructor(object: ArchivedObject) {
+    this.#object = object
+    this.#hourMs = Date.parse(object.hour)
+  }
+
+  add({ offset, createdAtMs }: ArchivedEvent): void {
+    if (offset <= this.#last) this.#fault ??= `Offset ${offset} comes after ${this.#last}.`
+    if (Math.floor(createdAtMs / HOUR_MS) * HOUR_MS !== this.#hourMs) {
+      this.#fault ??= `The event at offset ${offset} arrived in another hour than its key says.`
+    }
+    this.#first ??= offset
+    this.#last = offset
+  }
+
+  get fault(): string | undefined {
+    if (this.#fault !== undefined) return this.#fault
+    const { first, last } = this.#object
+    if (this.#first === BigInt(first) && this.#last === BigInt(last)) return undefined
+    return `Its offsets go from ${this.#first} to ${this.#last}, its manifest says ${first} to ${last}.`
+  }
+}
