@@ -53,7 +53,14 @@ export const KeyRecord = Type.Object({
 export type KeyRecord = Static<typeof KeyRecord>
 
 /** What a project's services keep by name: queries to be run again, tables computed ahead, deletions to be remembered, deliveries. */
-export const DEFINITION_KINDS = ['saved-query', 'dataset', 'deletion', 'stream', 'stream-backfill', 'stream-state'] as const
+export const DEFINITION_KINDS = [
+  'saved-query',
+  'dataset',
+  'deletion',
+  'stream',
+  'stream-backfill',
+  'stream-state',
+] as const
 export type DefinitionKind = (typeof DEFINITION_KINDS)[number]
 
 export const DefinitionRecord = Type.Object({

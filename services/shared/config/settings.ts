@@ -329,7 +329,7 @@ export const SETTINGS_GROUPS: readonly SettingsGroup[] = [
   { title: 'Loader', settings: loader },
   { title: 'Archive', settings: exporter },
   { title: 'Query', settings: query },
-  { title: 'Exports', settings: exports },
+  { title: 'Streams and deliveries', settings: exports },
 ]
 
 export const Environment = Type.Object({
