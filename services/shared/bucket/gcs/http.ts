@@ -1,5 +1,5 @@
 import { Storage, type StorageOptions } from '@google-cloud/storage'
-import { randomInt } from 'node:crypto'
+import { createPrivateKey, randomInt } from 'node:crypto'
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
 import { Agent as TlsAgent, request as requestHttps } from 'node:https'
 import { text } from 'node:stream/consumers'
@@ -73,7 +73,12 @@ export function createGcsHttp(settings: GcsSettings): GcsHttp {
   const agents = { 'http:': new Agent(agentOptions), 'https:': new TlsAgent(agentOptions) }
 
   const authorization = async (url: URL, signal: AbortSignal): Promise<Record<string, string>> => {
-    if (settings.credentials.kind === 'anonymous' || !isGoogles(settings.endpoint)) return {}
+    const { credentials, endpoint } = settings
+    if (credentials.kind === 'anonymous') return {}
+    if (!isGoogles(endpoint)) {
+      if (credentials.kind === 'static') createPrivateKey(credentials.privateKey) // one that is none is told all the same
+      return {}
+    }
     const headers = await untilAborted(storage.authClient.getRequestHeaders(url), signal)
     return Object.fromEntries(headers.entries())
   }
