@@ -60,6 +60,7 @@ export const DEFINITION_KINDS = [
   'stream',
   'stream-backfill',
   'stream-state',
+  'erasure',
 ] as const
 export type DefinitionKind = (typeof DEFINITION_KINDS)[number]
 

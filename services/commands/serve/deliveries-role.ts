@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { definedStreams } from '../../exporter/deliveries/defined-streams.ts'
 import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
+import { runErasures } from '../../exporter/erasure/worker.ts'
 import { runDeliveries } from '../../exporter/deliveries/worker.ts'
 import type { Config } from '../../shared/config.ts'
 import type { OpenedOrganization } from '../../shared/config/organization.ts'
@@ -38,4 +39,7 @@ export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const folder = join(config.dataDir, 'exporter')
   const common = { log, archive, streams, folder, registry: metrics, settings, logger, now: Date.now }
   startInBackground(life, 'deliveries', (signal) => runDeliveries(common, signal))
+  const { definitions } = registry
+  const erasures = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
+  startInBackground(life, 'erasures', (signal) => runErasures(erasures, signal))
 }

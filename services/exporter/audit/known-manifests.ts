@@ -2,6 +2,8 @@ import { LRUCache } from 'lru-cache'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { readWhole } from '../../shared/bucket/body.ts'
 import { manifestKey, type RangeName } from '../domain/archive-key.ts'
+import { hasCode } from '../../shared/errors.ts'
+import { newestManifest } from '../archive/read-archive.ts'
 import { parseManifest } from '../domain/manifest.ts'
 
 /** What the manifest of a range says of its objects: none is there, it cannot be read, or their sizes by key. */
@@ -28,7 +30,11 @@ export class KnownManifests {
     const key = manifestKey(range)
     const cached = this.#cache.get(key)
     if (cached !== undefined) return cached
-    const bytes = await readWhole(this.#bucket, key, this.#signal)
+    const newest = await newestManifest(this.#bucket, key, this.#signal).catch((error: unknown) => {
+      if (hasCode(error, 'ARCHIVE_DAMAGED')) return undefined
+      throw error
+    })
+    const bytes = newest === undefined ? undefined : await readWhole(this.#bucket, newest, this.#signal)
     const manifest = bytes && parseManifest(bytes)
     const sizes = manifest && new Map(manifest.objects.map((object) => [object.key, object.bytes]))
     const known = bytes === undefined ? 'none' : (sizes ?? 'unreadable')

@@ -1,5 +1,5 @@
 import type { Bucket } from '../../shared/bucket/port.ts'
-import { archivedRanges, readManifest } from '../archive/read-archive.ts'
+import { archivedPartitions, archivedRanges, readManifest } from '../archive/read-archive.ts'
 import {
   EVENTS_PREFIX,
   type ObjectName,
@@ -109,9 +109,8 @@ export class Strays {
 
   async *#allRanges(): AsyncGenerator<{ key: string; range: RangeName }> {
     const { bucket, signal } = this.#deps
-    for await (const { key } of bucket.list('manifests/', { signal })) {
-      const range = parseRangeKey(key)
-      if (range !== undefined) yield { key, range }
+    for (const partition of await archivedPartitions(bucket, signal)) {
+      for await (const range of archivedRanges(bucket, partition, 0n, signal)) yield { key: range.key, range }
     }
   }
 

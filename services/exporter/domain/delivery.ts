@@ -101,6 +101,9 @@ export interface CourseName {
   readonly course: string
 }
 
+/** All that is kept of a project's deliveries. */
+export const deliveriesPrefix = (project: string): string => `${DELIVERIES_PREFIX}${project}/`
+
 export const coursePrefix = ({ project, stream, createdAtMs, course }: CourseName): string =>
   `${DELIVERIES_PREFIX}${project}/${stream}/${createdAtMs}/${course}/`
 

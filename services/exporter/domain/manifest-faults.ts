@@ -3,7 +3,7 @@ import type { ArchivedObject, Manifest } from './manifest.ts'
 
 /** What a manifest says wrongly about itself, in words; empty when it is sound. `name` is what its key says. */
 export function manifestFaults(name: RangeName, manifest: Manifest): readonly string[] {
-  const { records, events, repeats, unusable, objects } = manifest
+  const { records, events, repeats, unusable, objects, erased = 0 } = manifest
   const faults: string[] = []
   if (
     manifest.epoch !== name.epoch ||
@@ -14,8 +14,10 @@ export function manifestFaults(name: RangeName, manifest: Manifest): readonly st
     faults.push('its key names another range than its content')
   }
   const unusableSum = Object.values(unusable).reduce((sum, count) => sum + count, 0)
-  if (records !== events + repeats + unusableSum) {
-    faults.push(`its ${records} records are not ${events} events + ${repeats} repeats + ${unusableSum} unusable`)
+  if (records !== events + repeats + unusableSum + erased) {
+    faults.push(
+      `its ${records} records are not ${events} events + ${repeats} repeats + ${unusableSum} unusable + ${erased} erased`,
+    )
   }
   const inObjects = objects.reduce((sum, object) => sum + object.events, 0)
   if (events !== inObjects) faults.push(`it counts ${events} events, and its objects ${inObjects}`)

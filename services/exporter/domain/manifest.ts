@@ -28,7 +28,7 @@ const ArchivedObject = Type.Object({
 
 /**
  * What the archive holds of a range of one partition; written last, so that a range is in the archive when its manifest is.
- * `records` = the events of all objects + `repeats` + all of `unusable`. Nothing in it depends on when it was written.
+ * `records` = the events of all objects + `repeats` + all of `unusable` + `erased`. Nothing in it depends on when it was written.
  */
 export const Manifest = Type.Object({
   version: Type.Literal(1),
@@ -43,6 +43,8 @@ export const Manifest = Type.Object({
   repeats: Count,
   /** Records that are no events, by reason; the dead-letter topic has them. */
   unusable: Type.Record(Type.String(), Count),
+  /** Events that were in it and were erased since; left out while there are none. */
+  erased: Type.Optional(Count),
   /** When its first and its last record were written to the log; null when it has no records (any more). */
   appended: Type.Union([Type.Null(), Type.Object({ first: Type.String(), last: Type.String() })]),
   objects: Type.Array(ArchivedObject),

@@ -17,6 +17,32 @@ const Deletion = Type.Object({
   state: Type.Enum(['pending', 'running', 'done', 'failed'], {
     description: 'Until it is done, what it concerns is left out of answers; a failed one is tried again.',
   }),
+  files: Type.Optional(
+    Type.Object(
+      {
+        state: Type.Enum(['running', 'done']),
+        started_at: Type.String(),
+        done_at: Type.Optional(Type.String()),
+        ranges: Type.Optional(Type.Integer({ description: 'Of the log, whose files were looked at.' })),
+        objects: Type.Optional(Type.Integer({ description: 'Files that were written anew.' })),
+        erased: Type.Optional(Type.Integer({ description: 'Events that are gone from them.' })),
+        changed: Type.Optional(Type.Integer({ description: 'Events that lost a property.' })),
+        delivered: Type.Optional(
+          Type.Object(
+            {
+              count: Type.Integer(),
+              files: Type.Array(Type.Object({ stream: Type.String(), key: Type.String() })),
+            },
+            {
+              description:
+                'Files of the collection in the project’s own buckets, which are its own to put right; the first 500.',
+            },
+          ),
+        ),
+      },
+      { description: 'How far it is in the archive, once a process that delivers has begun.' },
+    ),
+  ),
   matched_events: Type.Integer({ description: 'In the warehouse when it was asked for.' }),
   requested_at: Moment,
   started_at: Nullable(Moment),

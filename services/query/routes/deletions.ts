@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Deletion, type DeletionRecord, deletionOf } from '../../shared/deletions/model.ts'
+import { ERASURE_KIND } from '../../shared/deletions/erasure.ts'
 import { AppError } from '../../shared/errors.ts'
 import { bodyOf } from '../../shared/http/body.ts'
 import { parseJson } from '../../shared/http/json.ts'
@@ -25,6 +26,7 @@ const COLLECTION_CHARS_MAX = 256
 /** Deletes, which take effect at once in answers and soon after on the disk, and how far they are. */
 export function registerDeletionRoutes(app: FastifyInstance, context: QueryContext): void {
   const { definitions, logger, now, settings } = context
+  const filesOf = ({ projectId, name }: Definition) => definitions.get(ERASURE_KIND, projectId, name)?.value
 
   const accept = async (
     request: FastifyRequest,
@@ -100,7 +102,7 @@ export function registerDeletionRoutes(app: FastifyInstance, context: QueryConte
       const { projectId: id } = request.params
       requireMaster(context, request, id)
       const all = definitions.list('deletion', id).toSorted((a, b) => b.createdAtMs - a.createdAtMs)
-      return reply.send(all.flatMap((definition) => view(definition) ?? []))
+      return reply.send(all.flatMap((definition) => view(definition, filesOf(definition)) ?? []))
     },
   )
   app.get<{ Params: { readonly projectId: string; readonly deletion: string } }>(
@@ -110,7 +112,7 @@ export function registerDeletionRoutes(app: FastifyInstance, context: QueryConte
       const { projectId: id, deletion } = request.params
       requireMaster(context, request, id)
       const definition = definitions.get('deletion', id, deletion)
-      const found = definition && view(definition)
+      const found = definition && view(definition, filesOf(definition))
       if (found === undefined) throw new AppError('ResourceNotFoundError', 'Resource not found.')
       return reply.send(found)
     },
@@ -131,7 +133,7 @@ const urlOf = (projectId: string, id: string): string =>
 
 const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString())
 
-function view(definition: Definition): object | undefined {
+function view(definition: Definition, files: Readonly<Record<string, unknown>> | undefined): object | undefined {
   const deletion: Deletion | null = deletionOf(definition)
   if (deletion === null) return undefined
   const { id, projectId, collection, what, atMs, timeframe, segments, progress } = deletion
@@ -145,6 +147,7 @@ function view(definition: Definition): object | undefined {
       timeframe: timeframe && { start: iso(timeframe.startMs), end: iso(timeframe.endMs) },
     }),
     state: progress.state,
+    ...(files !== undefined && { files }),
     matched_events: progress.matched,
     requested_at: iso(atMs),
     started_at: iso(progress.startedAtMs),

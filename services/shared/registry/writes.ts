@@ -133,8 +133,9 @@ export function createWrites({ state, seal, append, now, limits }: WriteDeps): R
         await append([
           projectDeletion(projectId),
           ...state.keys(projectId).map((key) => keyDeletion(projectId, key.id)),
-          ...(['saved-query', 'dataset', 'stream', 'stream-backfill', 'stream-state'] as const).flatMap((kind) =>
-            state.definitions.list(kind, projectId).map(({ name }) => definitionDeletion(kind, projectId, name)),
+          ...(['saved-query', 'dataset', 'stream', 'stream-backfill', 'stream-state', 'erasure'] as const).flatMap(
+            (kind) =>
+              state.definitions.list(kind, projectId).map(({ name }) => definitionDeletion(kind, projectId, name)),
           ),
         ])
       })
