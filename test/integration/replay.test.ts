@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -8,6 +10,7 @@ import { ask, call, type ProjectKeys } from '../support/api.ts'
 import { type DeploymentUnderTest, openDeployment } from '../support/deployment.ts'
 import { eventually, type ServiceProcess } from '../support/processes.ts'
 import { clickhouseUrl } from '../support/servers.ts'
+import { type RunningFront, startFront } from '../support/start-clickhouse.ts'
 
 const MAIN = join(import.meta.dirname, '../../services/main.ts')
 const FLIGHTS = 4_000
@@ -17,6 +20,9 @@ const BATCH = 1_000
 let deployment: DeploymentUnderTest
 let admin: ServiceProcess
 let project: ProjectKeys
+let folder: string
+/** A second, empty warehouse. */
+let rebuilt: RunningFront
 
 beforeAll(async () => {
   deployment = await openDeployment({
@@ -24,11 +30,15 @@ beforeAll(async () => {
     clickhouseUrl: clickhouseUrl(),
     env: { TRIBUTARY_ARCHIVE_RANGE_AGE_S: '1' },
   })
+  folder = await mkdtemp(join(tmpdir(), 'tributary-rebuilt-'))
+  rebuilt = await startFront({ folder })
   admin = await deployment.start('admin')
   project = await deployment.project(admin.url)
 })
 afterAll(async () => {
   await deployment.close()
+  await rebuilt.stop()
+  await rm(folder, { recursive: true, force: true })
 })
 
 async function tributary(args: readonly string[], extra: Readonly<Record<string, string>> = {}) {
@@ -93,12 +103,10 @@ test('what ingest, loader and exporter made is whole, and a warehouse rebuilt fr
   expect(report.partitions.reduce((sum, one) => sum + one.events, 0)).toBe(FLIGHTS)
   expect(report.partitions.reduce((sum, one) => sum + one.warehouse.compared, 0)).toBe(FLIGHTS)
 
-  const rebuilt = new URL(deployment.env['CLICKHOUSE_URL'] ?? '')
-  rebuilt.pathname = `${rebuilt.pathname}_rebuilt`
-  const elsewhere = { CLICKHOUSE_URL: rebuilt.href }
+  const elsewhere = { CLICKHOUSE_URL: `${rebuilt.url}/default` }
   const replayed = await tributary(['replay'], elsewhere)
   expect(replayed.code, replayed.stderr).toBe(0)
-  expect(replayed.stderr).toContain('4,000 events put in, 0 were there')
+  expect(replayed.stderr).toContain(': 4,000 events put in, 0 were there.')
   expect((await tributary(['audit', '--quick'], elsewhere)).code).toBe(0)
   const query2 = await deployment.start('query', elsewhere)
   expect(await answers(query2, made.key)).toEqual(before)
