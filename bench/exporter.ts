@@ -17,6 +17,7 @@ import { parseArgs, promisify } from 'node:util'
 import { createGzip } from 'node:zlib'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { Registry } from 'prom-client'
+import { isArchiveFormat } from '../services/exporter/domain/archive-format.ts'
 import { EXPORTER_DEFAULTS, type ExporterSettings } from '../services/exporter/settings.ts'
 import { EXPORTER_GROUP, runExporter } from '../services/exporter/worker.ts'
 import { openFolderBucket } from '../services/shared/bucket/folder/open.ts'
@@ -41,6 +42,7 @@ const { values } = parseArgs({
     partitions: { type: 'string' },
     kafka: { type: 'boolean', default: false },
     memory: { type: 'boolean', default: false },
+    format: { type: 'string', default: EXPORTER_DEFAULTS.format },
     // Of the process of one turn, which this file starts itself: whose turn, the log, the archive and a folder to work in.
     turn: { type: 'string' },
     log: { type: 'string', default: '' },
@@ -50,6 +52,7 @@ const { values } = parseArgs({
 })
 const EVENTS = Number(values.events)
 const RUNS = Number(values.runs)
+const FORMAT = isArchiveFormat(values.format) ? values.format : EXPORTER_DEFAULTS.format
 const PARTITIONS = Number(values.partitions ?? (values.memory ? 64 : 4))
 const COLLECTIONS = 200
 const SLOW_PUT_MS = 25
@@ -153,7 +156,7 @@ async function takeTurn(): Promise<Turn> {
     if (values.turn === 'read') return await measured(() => readAndCompress(log))
     const bucket = await openBucket(values.to)
     // What is left at the end of the log is old at once, and need not be waited for.
-    const settings = { ...EXPORTER_DEFAULTS, rangeAgeMs: 500, drainMs: 0 }
+    const settings = { ...EXPORTER_DEFAULTS, format: FORMAT, rangeAgeMs: 500, drainMs: 0 }
     if (values.turn === 'export') return await measured(() => exportToEnd(log, bucket, settings))
     return await measured(() =>
       exportToEnd(log, slowly(bucket), {
@@ -168,7 +171,7 @@ async function takeTurn(): Promise<Turn> {
 }
 
 const inProcess = async (turn: string, log: string, to: string, folder: string): Promise<Turn> => {
-  const counts = ['--events', String(EVENTS), '--partitions', String(PARTITIONS)]
+  const counts = ['--events', String(EVENTS), '--partitions', String(PARTITIONS), '--format', FORMAT]
   const args = [
     YOUNG_SPACE,
     import.meta.filename,
@@ -237,6 +240,7 @@ async function main(): Promise<void> {
     jsonBytes: sample.properties.length,
     partitions: PARTITIONS,
     exporterFlags: YOUNG_SPACE,
+    format: FORMAT,
   }
   if (values.memory) {
     const { place, to } = await prepare(0)

@@ -2,6 +2,7 @@ import { hasCode } from '../../shared/errors.ts'
 import type { EventLog, LogRecord, PartitionClaim } from '../../shared/log/port.ts'
 import { EVENTS_TOPIC } from '../../shared/log/topics.ts'
 import { stopped, untilDefinite } from '../../shared/retry.ts'
+import type { ArchiveFormat } from '../domain/archive-format.ts'
 import { parseIntent, type ExportIntent } from '../domain/intent.ts'
 import type { SealedBy } from '../metrics.ts'
 import { GatheredRange } from './gathered-range.ts'
@@ -19,6 +20,8 @@ const IDLE_WAIT_MS = 1_000
 
 export interface ExportDeps extends RangeEffectDeps {
   readonly log: Pick<EventLog, 'ends'>
+  /** For what does not fit into memory. */
+  readonly folder: string
   readonly budget: MemoryBudget
   readonly index: RepeatIndex
   /** Of all spools of the process. */
@@ -93,16 +96,17 @@ class ClaimExport {
       () => patiently(fill),
       () => metrics.retries.inc({ code: 'BUCKET_UNAVAILABLE' }),
     )
-    if (intent !== undefined) await this.#one((range) => this.#gatherExactly(intent, range))
-    while (!signal.aborted) await this.#one((range) => this.#gather(range))
+    if (intent !== undefined) await this.#one(intent.format, (range) => this.#gatherExactly(intent, range))
+    while (!signal.aborted) await this.#one(settings.format, (range) => this.#gather(range))
   }
 
   /** Gathers one range and carries it out; without an intent, the claim ended first and nothing was begun. */
   async #one(
+    format: ArchiveFormat,
     gather: (range: GatheredRange) => Promise<{ intent: ExportIntent; sealedBy: SealedBy } | undefined>,
   ): Promise<void> {
     const { bucket, budget, folder, index, metrics } = this.#deps
-    const spool = new RangeSpool(folder, budget)
+    const spool = new RangeSpool(folder, budget, format)
     const range = new GatheredRange(spool, new RangeRepeats(bucket, index, this.#claim, this.#position))
     let isDone = false
     try {
@@ -209,7 +213,7 @@ class ClaimExport {
     this.#deps.metrics.read.inc(records.length)
     this.#progress.oldestMs = range.appended?.firstMs
     const before = range.spool.fileBytes
-    await range.spool.spillIfOver()
+    await range.spool.settle()
     this.#deps.metrics.spilled.inc(range.spool.fileBytes - before)
     this.#progress.spoolBytes = range.spool.fileBytes
   }

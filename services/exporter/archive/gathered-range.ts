@@ -1,4 +1,4 @@
-import { decodeEvent, unreadableReason } from '../../shared/events/codec.ts'
+import { frameEvent, unreadableReason } from '../../shared/events/codec.ts'
 import { decodeRecord, type UnusableReason } from '../../shared/events/domain/decode-record.ts'
 import type { LogRecord } from '../../shared/log/port.ts'
 import type { RangeRepeats } from './range-repeats.ts'
@@ -30,7 +30,7 @@ export class GatheredRange {
     this.records += 1
     const { appendedAtMs } = record
     this.appended = { firstMs: this.appended?.firstMs ?? appendedAtMs, lastMs: appendedAtMs }
-    const decoded = decodeRecord(record, decodeEvent, unreadableReason)
+    const decoded = decodeRecord(record, frameEvent, unreadableReason)
     if ('reason' in decoded) this.unusable.set(decoded.reason, (this.unusable.get(decoded.reason) ?? 0) + 1)
     else if (this.repeats.isRepeat(decoded.event, record)) this.repeated += 1
     else this.spool.add(decoded.event, record.offset)

@@ -10,17 +10,14 @@ import { type ExportIntent, formatIntent } from '../domain/intent.ts'
 import { type ArchivedObject, type Manifest, manifestText, parseManifest } from '../domain/manifest.ts'
 import type { ExporterMetrics } from '../metrics.ts'
 import type { ExporterSettings } from '../settings.ts'
-import { draftObject, type ObjectDraft } from './object-draft.ts'
 import { patiently } from './patiently.ts'
 import { type PutOutcome, putOnce } from './put-once.ts'
 import type { GatheredRange } from './gathered-range.ts'
-import type { SpooledPart } from './range-spool.ts'
+import type { PackedObject, SpooledPart } from './range-spool.ts'
 import { sha256Of } from './sha256.ts'
 
 export interface RangeEffectDeps {
   readonly bucket: Bucket
-  /** For drafts that are too large for memory. */
-  readonly folder: string
   readonly settings: ExporterSettings
   readonly metrics: ExporterMetrics
   /** Uploads of the whole process. */
@@ -120,12 +117,12 @@ export class RangeEffect {
   }
 
   async #store(part: SpooledPart): Promise<ArchivedObject> {
-    const { folder, metrics, logger } = this.#deps
+    const { metrics, logger } = this.#deps
     const { format } = this.#intent
-    const draft = await draftObject(this.#range.spool.read(part), format, folder)
+    const packed = await this.#range.spool.finish(part)
     try {
       let key = objectKey(this.#name, part, format)
-      let found = await this.#put(key, draft)
+      let found = await this.#put(key, packed)
       if (found.outcome === 'mismatched') {
         await this.#commitIntent()
         // Foreign or damaged: it is left alone, the audit tells of it, and this one goes beside it.
@@ -134,15 +131,15 @@ export class RangeEffect {
           'something else is where an object of the archive belongs',
         )
         metrics.objects.inc({ outcome: 'mismatched' })
-        key = objectKey(this.#name, part, `${draft.contentSha256.slice(0, 16)}.${format}`)
-        found = await this.#put(key, draft)
+        key = objectKey(this.#name, part, `${packed.contentSha256.slice(0, 16)}.${format}`)
+        found = await this.#put(key, packed)
         if (found.outcome === 'mismatched')
           throw new AppError('CONFIG_INVALID', 'Another writer uses the archive’s names.')
       }
       metrics.objects.inc({ outcome: found.outcome })
-      const { bytes, sha256 } = found.outcome === 'matched' ? found : { bytes: draft.body.bytes, sha256: draft.sha256 }
+      const { bytes, sha256 } = found.outcome === 'matched' ? found : packed
       metrics.bytes.inc(bytes)
-      metrics.contentBytes.inc(draft.contentBytes)
+      metrics.contentBytes.inc(packed.contentBytes)
       return {
         key,
         project: part.project,
@@ -154,17 +151,17 @@ export class RangeEffect {
         last: String(part.last),
         bytes,
         sha256,
-        content_bytes: draft.contentBytes,
-        content_sha256: draft.contentSha256,
+        content_bytes: packed.contentBytes,
+        content_sha256: packed.contentSha256,
       }
     } finally {
-      await draft.dispose()
+      packed.dispose()
     }
   }
 
-  async #put(key: string, draft: ObjectDraft): Promise<PutOutcome> {
+  async #put(key: string, packed: PackedObject): Promise<PutOutcome> {
     const options = { contentType: CONTENT_TYPES[this.#intent.format], signal: this.#hardStop }
-    return this.#retried(() => putOnce(this.#deps.bucket, key, draft.body, draft, options))
+    return this.#retried(() => putOnce(this.#deps.bucket, key, packed.body, packed, options))
   }
 
   #manifest(objects: readonly ArchivedObject[]): Manifest {

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { bodyOf, readWhole } from '../../shared/bucket/body.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { AppError } from '../../shared/errors.ts'
-import { type LoggedEvent, REPEAT_WINDOW_MS } from '../../shared/events/event.ts'
+import type { FramedEvent } from '../../shared/events/codec.ts'
+import { REPEAT_WINDOW_MS } from '../../shared/events/event.ts'
 import { repeatName } from '../../shared/events/repeats.ts'
 import type { LogRecord } from '../../shared/log/port.ts'
 import { parseRangeKey, type PartitionName, type RangeName, repeatsKey, repeatsPrefix } from '../domain/archive-key.ts'
@@ -12,9 +13,9 @@ import { putOnce } from './put-once.ts'
 import type { RepeatIndex } from './repeat-index.ts'
 import { sha256Of } from './sha256.ts'
 
-const nameOf = ({ project, collection }: LoggedEvent, repeatKey: Buffer): Buffer =>
+const nameOf = ({ project, collection, bytes, repeatKeyAt }: FramedEvent): Buffer =>
   createHash('sha256')
-    .update(repeatName(project, collection, repeatKey.toString('hex')))
+    .update(repeatName(project, collection, bytes.toString('hex', repeatKeyAt, repeatKeyAt + 16)))
     .digest()
     .subarray(0, REPEAT_NAME_BYTES)
 
@@ -37,10 +38,10 @@ export class RangeRepeats {
     this.#first = first
   }
 
-  isRepeat(event: LoggedEvent, { offset, appendedAtMs }: Pick<LogRecord, 'offset' | 'appendedAtMs'>): boolean {
-    const { repeatKey, createdAtMs } = event
-    if (repeatKey === null) return false
-    const name = nameOf(event, repeatKey)
+  isRepeat(event: FramedEvent, { offset, appendedAtMs }: Pick<LogRecord, 'offset' | 'appendedAtMs'>): boolean {
+    const { repeatKeyAt, createdAtMs } = event
+    if (repeatKeyAt === -1) return false
+    const name = nameOf(event)
     const isNear = (keptMs: number): boolean => Math.abs(createdAtMs - keptMs) <= REPEAT_WINDOW_MS
     const key = name.toString('latin1')
     const here = this.#timesHere.get(key)

@@ -1,98 +1,148 @@
-import type { LoggedEvent } from '../../shared/events/event.ts'
+import type { FramedEvent } from '../../shared/events/codec.ts'
 
 const NEWLINE = 0x0a
-const RETURN = 0x0d
+const LINE_BREAKS = [NEWLINE, 0x0d] as const
+const SPACE = 0x20
 
 /** What the longest head needs. */
-export const HEAD_BYTES_MAX = 256
-export const LINE_END = Buffer.from('}\n')
+const HEAD_BYTES_MAX = 256
+const LINE_END = Buffer.from('}\n')
 
-const ID = Buffer.from('{"id":"')
-const TIMESTAMP = Buffer.from('","timestamp":"')
-const CREATED_AT = Buffer.from('","created_at":"')
-const OFFSET = Buffer.from('","offset":')
+const TEMPLATE_ID = '00000000-0000-0000-0000-000000000000'
+const TEMPLATE_TIME = '0000-00-00T00:00:00.000Z'
+const BEFORE_ID = '{"id":"'
+const BEFORE_TIMESTAMP = '","timestamp":"'
+const BEFORE_CREATED_AT = '","created_at":"'
+/** What every head begins with; the times of the last one stand in it, since most events share their second with the one before. */
+const template = Buffer.from(
+  `${BEFORE_ID}${TEMPLATE_ID}${BEFORE_TIMESTAMP}${TEMPLATE_TIME}${BEFORE_CREATED_AT}${TEMPLATE_TIME}","offset":`,
+)
+const ID_AT = BEFORE_ID.length
+const TIMESTAMP_AT = ID_AT + TEMPLATE_ID.length + BEFORE_TIMESTAMP.length
+const RECEIPT_AT = TIMESTAMP_AT + TEMPLATE_TIME.length + BEFORE_CREATED_AT.length
+const MS_AT = '0000-00-00T00:00:00.'.length
 const REPEAT_KEY = Buffer.from(',"repeat_key":"')
 const AFTER_REPEAT_KEY = Buffer.from('","properties":')
 const PROPERTIES = Buffer.from(',"properties":')
 const HEX = Buffer.from('0123456789abcdef')
-const DASH = 0x2d
 const ZERO = 0x30
-const Z = 0x5a
-/** A UUID has a dash before these of its bytes. */
-const isAfterDash = (index: number): boolean => index === 4 || index === 6 || index === 8 || index === 10
+/** Of a UUID's bytes, those before its dashes. */
+const UUID_GROUPS = [4, 2, 2, 2, 6] as const
+const KEY_BYTES = 16
+const SMALL = 2 ** 31
 
 /**
  * Writes the front of an archived event's line of JSON at `at` and returns where it ends; there are `HEAD_BYTES_MAX` bytes of
  * room. A line has `id`, `timestamp`, `created_at` (when it arrived), `offset`, `repeat_key` where it has one, and
  * `properties` as they were sent. What is the same for a whole object (project, collection, partition) stands in its manifest.
- * The head is ASCII and ends where the properties begin; after them comes `LINE_END`. Byte by byte: it runs for every event,
- * and texts that are put together first take twice as long.
+ * The head is ASCII and ends where the properties begin; after them comes `LINE_END`. It runs for every event: a copy of a
+ * template with numbers written into it takes a fifth of the time of texts that are put together.
  */
-export function writeHead(
+function writeHead(
   target: Buffer,
   at: number,
-  { id, timestampMs, createdAtMs, repeatKey }: LoggedEvent,
+  { bytes, idAt, timestampMs, createdAtMs, repeatKeyAt }: FramedEvent,
   offset: bigint,
 ): number {
-  let to = writeBytes(target, at, ID)
-  for (let i = 0; i < id.length; i += 1) {
-    if (isAfterDash(i)) target[to++] = DASH
-    to = writeHex(target, to, id[i] ?? 0)
+  const timestampRest = timestamps.rest(timestampMs)
+  const createdAtRest = receipts.rest(createdAtMs)
+  target.set(template, at)
+  writeId(target, at + ID_AT, bytes, idAt)
+  writeDigits(target, at + TIMESTAMP_AT + MS_AT, timestampRest)
+  writeDigits(target, at + RECEIPT_AT + MS_AT, createdAtRest)
+  let to = writeOffset(target, at + template.length, offset)
+  if (repeatKeyAt === -1) {
+    target.set(PROPERTIES, to)
+    return to + PROPERTIES.length
   }
-  to = timestamps.write(target, writeBytes(target, to, TIMESTAMP), timestampMs)
-  to = receipts.write(target, writeBytes(target, to, CREATED_AT), createdAtMs)
-  to = writeBytes(target, to, OFFSET)
-  const digits = String(offset)
-  for (let i = 0; i < digits.length; i += 1) target[to++] = digits.charCodeAt(i)
-  if (repeatKey === null) return writeBytes(target, to, PROPERTIES)
-  to = writeBytes(target, to, REPEAT_KEY)
-  for (let i = 0; i < repeatKey.length; i += 1) to = writeHex(target, to, repeatKey[i] ?? 0)
-  return writeBytes(target, to, AFTER_REPEAT_KEY)
+  target.set(REPEAT_KEY, to)
+  to = writeHex(target, to + REPEAT_KEY.length, bytes, repeatKeyAt, repeatKeyAt + KEY_BYTES)
+  target.set(AFTER_REPEAT_KEY, to)
+  return to + AFTER_REPEAT_KEY.length
 }
 
-function writeBytes(target: Buffer, at: number, bytes: Buffer): number {
-  for (let i = 0; i < bytes.length; i += 1) target[at + i] = bytes[i] ?? 0
-  return at + bytes.length
+function writeId(target: Buffer, at: number, bytes: Buffer, from: number): void {
+  for (const length of UUID_GROUPS) {
+    at = writeHex(target, at, bytes, from, from + length) + 1
+    from += length
+  }
 }
 
-function writeHex(target: Buffer, at: number, byte: number): number {
-  target[at] = HEX[byte >> 4] ?? 0
-  target[at + 1] = HEX[byte & 15] ?? 0
-  return at + 2
+function writeHex(target: Buffer, at: number, bytes: Buffer, from: number, to: number): number {
+  for (let i = from; i < to; i += 1) {
+    const byte = bytes[i] ?? 0
+    target[at] = HEX[byte >> 4] ?? 0
+    target[at + 1] = HEX[byte & 15] ?? 0
+    at += 2
+  }
+  return at
 }
 
-/** Writes times as `2025-01-31T23:59:59.123Z`; most events of a range share their second with the one before. */
-class TimeWriter {
+function writeDigits(target: Buffer, at: number, ms: number): void {
+  target[at] = ZERO + Math.floor(ms / 100)
+  target[at + 1] = ZERO + (Math.floor(ms / 10) % 10)
+  target[at + 2] = ZERO + (ms % 10)
+}
+
+/** Gives where it ends. */
+function writeOffset(target: Buffer, at: number, offset: bigint): number {
+  let rest = Number(offset)
+  if (rest >= SMALL) return at + target.write(String(offset), at, 'latin1')
+  let digits = 1
+  for (let power = 10; power <= rest; power *= 10) digits += 1
+  for (let i = at + digits - 1; i >= at; i -= 1) {
+    const tenth = Math.floor(rest / 10)
+    target[i] = ZERO + (rest - 10 * tenth)
+    rest = tenth
+  }
+  return at + digits
+}
+
+/** A time of the template, up to its second. */
+class TemplateTime {
+  readonly #at: number
   #second = Number.NaN
-  #text = Buffer.alloc(0)
 
-  write(target: Buffer, at: number, ms: number): number {
+  constructor(at: number) {
+    this.#at = at
+  }
+
+  /** Puts the second of `ms` into the template; gives the milliseconds after it. */
+  rest(ms: number): number {
     const second = Math.floor(ms / 1_000)
     if (second !== this.#second) {
-      this.#text = Buffer.from(new Date(second * 1_000).toISOString().slice(0, -4))
+      template.write(new Date(second * 1_000).toISOString(), this.#at, 'latin1')
       this.#second = second
     }
-    const rest = ms - second * 1_000
-    const to = writeBytes(target, at, this.#text)
-    target[to] = ZERO + Math.floor(rest / 100)
-    target[to + 1] = ZERO + (Math.floor(rest / 10) % 10)
-    target[to + 2] = ZERO + (rest % 10)
-    target[to + 3] = Z
-    return to + 4
+    return ms - second * 1_000
   }
 }
 
-const timestamps = new TimeWriter()
-const receipts = new TimeWriter()
+const timestamps = new TemplateTime(TIMESTAMP_AT)
+const receipts = new TemplateTime(RECEIPT_AT)
 
-/** Line breaks between the tokens of JSON as it was sent would end the line; spaces mean the same there. */
-export function writeOnOneLine(target: Buffer, at: number, json: Buffer): number {
-  target.set(json, at)
-  for (const mark of [NEWLINE, RETURN]) {
-    for (let i = json.indexOf(mark); i !== -1; i = json.indexOf(mark, i + 1)) target[at + i] = 0x20
+/**
+ * Writes the JSON that stands in `bytes` from `from` to its end. Line breaks between its tokens, as it was sent, would end the
+ * line; spaces mean the same there. Returns where it ends.
+ */
+function writeOnOneLine(target: Buffer, at: number, bytes: Buffer, from: number): number {
+  bytes.copy(target, at, from)
+  for (const mark of LINE_BREAKS) {
+    for (let i = bytes.indexOf(mark, from); i !== -1; i = bytes.indexOf(mark, i + 1)) target[at + i - from] = SPACE
   }
-  return at + json.length
+  return at + bytes.length - from
 }
+
+/** Writes an event's line at `at`, where there are `lineBytesMax` bytes of room; returns where it ends. */
+export function writeLine(target: Buffer, at: number, event: FramedEvent, offset: bigint): number {
+  const end = writeOnOneLine(target, writeHead(target, at, event, offset), event.bytes, event.propertiesAt)
+  target.set(LINE_END, end)
+  return end + LINE_END.length
+}
+
+/** More than an event's line takes. */
+export const lineBytesMax = ({ bytes, propertiesAt }: FramedEvent): number =>
+  HEAD_BYTES_MAX + bytes.length - propertiesAt + LINE_END.length
 
 /** An event as it stands in a line of the archive. */
 export interface ArchivedEvent {

@@ -7,7 +7,8 @@ import { putOnce } from '../archive/put-once.ts'
 import { type ArchivedRange, archivedRanges, readManifest, readObject } from '../archive/read-archive.ts'
 import { sha256Of } from '../archive/sha256.ts'
 import { manifestKey, objectKey, parseRangeKey, type RangeName } from '../domain/archive-key.ts'
-import { HEAD_BYTES_MAX, LINE_END, writeHead, writeOnOneLine } from '../domain/line.ts'
+import { encodeEvent, frameEvent } from '../../shared/events/codec.ts'
+import { lineBytesMax, writeLine } from '../domain/line.ts'
 import { type ArchivedObject, type Manifest, manifestText } from '../domain/manifest.ts'
 
 export interface EraseDeps {
@@ -78,7 +79,7 @@ async function eraseObject(
   let [erased, changed, events] = [0, 0, 0]
   let first: bigint | undefined
   let last = 0n
-  async function* kept(): AsyncGenerator<Buffer> {
+  async function* kept(): AsyncGenerator<readonly Buffer[]> {
     for await (const batch of readObject(archive, object, signal)) {
       const lines: Buffer[] = []
       for (const archived of batch) {
@@ -92,12 +93,11 @@ async function eraseObject(
         first ??= archived.offset
         last = archived.offset
         events += 1
-        const target = Buffer.allocUnsafe(HEAD_BYTES_MAX + after.properties.length + LINE_END.length)
-        const end = writeOnOneLine(target, writeHead(target, 0, after, archived.offset), after.properties)
-        target.set(LINE_END, end)
-        lines.push(target.subarray(0, end + LINE_END.length))
+        const framed = frameEvent(encodeEvent(after))
+        const target = Buffer.allocUnsafe(lineBytesMax(framed))
+        lines.push(target.subarray(0, writeLine(target, 0, framed, archived.offset)))
       }
-      if (lines.length > 0) yield Buffer.concat(lines)
+      yield lines
     }
   }
   const draft = await draftObject(kept(), object.format, folder)

@@ -15,6 +15,14 @@ export class Strand {
   slabs: Buffer[] = []
   /** Where the next bytes go, in what `room` gave. */
   used = 0
+  /** Of memory, for its slabs. */
+  held = 0
+  /** Of the next slab, at least. */
+  slabBytes: number
+
+  constructor(slabBytes: number) {
+    this.slabBytes = slabBytes
+  }
 
   /** What is in memory, in order. */
   get inMemory(): readonly Buffer[] {
@@ -34,7 +42,6 @@ export class Spool {
   #file: { readonly handle: FileHandle; readonly path: string } | undefined
   #fileBytes = 0
   #held = 0
-  #bytes = 0
 
   /** The file, if there is one, is in `folder`, under a name that begins with the process's id. */
   constructor(folder: string, budget: MemoryBudget) {
@@ -42,22 +49,13 @@ export class Spool {
     this.#budget = budget
   }
 
-  /** Of all strands. */
-  get bytes(): number {
-    return this.#bytes
-  }
-
   get fileBytes(): number {
     return this.#fileBytes
   }
 
-  get size(): number {
-    return this.#strands.size
-  }
-
-  /** A new one, behind those that there are. */
-  strand(): Strand {
-    const strand = new Strand()
+  /** A new one, which asks for memory in slabs that grow, or of `slabBytes` where it is known to need that much. */
+  strand(slabBytes: number = SLAB_BYTES_MIN): Strand {
+    const strand = new Strand(slabBytes)
     this.#strands.add(strand)
     return strand
   }
@@ -66,18 +64,22 @@ export class Spool {
   room(strand: Strand, bytesMax: number): Buffer {
     const current = strand.slabs.at(-1)
     if (current !== undefined && current.length - strand.used >= bytesMax) return current
-    if (current !== undefined) strand.slabs[strand.slabs.length - 1] = current.subarray(0, strand.used)
-    const grown = Math.min(SLAB_BYTES_MAX, Math.max(SLAB_BYTES_MIN, 2 * (current?.length ?? 0)))
-    const slab = Buffer.allocUnsafeSlow(Math.max(grown, bytesMax))
-    strand.slabs.push(slab)
+    const slab = Buffer.allocUnsafeSlow(Math.max(strand.slabBytes, bytesMax))
+    if (strand.slabBytes < SLAB_BYTES_MAX) strand.slabBytes *= 2
+    this.#push(strand, slab)
     strand.used = 0
-    this.#hold(slab.length)
     return slab
   }
 
   took(strand: Strand, bytes: number): void {
     strand.used += bytes
-    this.#bytes += bytes
+  }
+
+  /** Adds bytes that nobody else changes any more, as they are. */
+  append(strand: Strand, bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#push(strand, bytes)
+    strand.used = bytes.length
   }
 
   /** Moves what is in memory to the file when the process is short of memory. */
@@ -92,10 +94,7 @@ export class Spool {
       if (bytesWritten !== bytes) throw new Error('the spool took less than it was given')
       strand.segments.push({ start: this.#fileBytes, bytes })
       this.#fileBytes += bytes
-      // A slab that was cut still holds all of its memory.
-      this.#hold(-strand.slabs.reduce((sum, slab) => sum + slab.buffer.byteLength, 0))
-      strand.slabs = []
-      strand.used = 0
+      this.#letGo(strand)
     }
   }
 
@@ -113,6 +112,20 @@ export class Spool {
     yield* strand.inMemory
   }
 
+  /** All of a strand's bytes, and the end of the strand. */
+  async take(strand: Strand): Promise<Buffer> {
+    const pieces: Buffer[] = []
+    for await (const piece of this.read(strand)) pieces.push(piece)
+    this.drop(strand)
+    return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)
+  }
+
+  /** The end of a strand. What the file has of it goes with the file. */
+  drop(strand: Strand): void {
+    this.#strands.delete(strand)
+    this.#letGo(strand)
+  }
+
   /** Gives its memory back and removes its file. */
   async close(): Promise<void> {
     this.#strands.clear()
@@ -122,6 +135,22 @@ export class Spool {
     this.#file = undefined
     await file?.handle.close()
     if (file !== undefined) await rm(file.path, { force: true })
+  }
+
+  #push(strand: Strand, slab: Buffer): void {
+    const last = strand.slabs.length - 1
+    const current = strand.slabs[last]
+    if (current !== undefined && strand.used < current.length) strand.slabs[last] = current.subarray(0, strand.used)
+    strand.slabs.push(slab)
+    strand.held += slab.length
+    this.#hold(slab.length)
+  }
+
+  #letGo(strand: Strand): void {
+    this.#hold(-strand.held)
+    strand.held = 0
+    strand.slabs = []
+    strand.used = 0
   }
 
   #hold(bytes: number): void {

@@ -98,19 +98,40 @@ function renew(bytesMin: number): void {
   used = 0
 }
 
-function readEvent(bytes: Buffer): LoggedEvent {
+/**
+ * An event where it stands in a message of the current schema, for who only copies it onwards: positions in `bytes` take a
+ * fraction of the time and memory that views take.
+ */
+export interface FramedEvent extends Pick<LoggedEvent, 'project' | 'collection' | 'timestampMs' | 'createdAtMs'> {
+  readonly bytes: Buffer
+  /** Of 16 bytes. */
+  readonly idAt: number
+  /** Of 16 bytes; -1 when it has none. */
+  readonly repeatKeyAt: number
+  /** Its properties reach from here to the end of `bytes`. */
+  readonly propertiesAt: number
+}
+
+function readFrame(bytes: Buffer): FramedEvent {
   const datum = new DatumReader(bytes, HEADER_BYTES)
   const project = datum.text()
   const collection = datum.text()
-  const id = datum.fixed(ID_BYTES)
+  const idAt = datum.skip(ID_BYTES)
   const timestampMs = datum.long()
   const createdAtMs = datum.long()
   const branch = datum.long()
   if (branch !== 0 && branch !== 1) throw new MalformedDatum('no such branch')
-  const repeatKey = branch === 0 ? null : datum.fixed(ID_BYTES)
-  const properties = datum.bytes()
+  const repeatKeyAt = branch === 0 ? -1 : datum.skip(ID_BYTES)
+  const propertiesAt = datum.skip(datum.long())
   if (!datum.atEnd) throw new MalformedDatum('goes on after its end')
-  return { project, collection, id, timestampMs, createdAtMs, repeatKey, properties }
+  return { bytes, project, collection, idAt, timestampMs, createdAtMs, repeatKeyAt, propertiesAt }
+}
+
+function readEvent(bytes: Buffer): LoggedEvent {
+  const { project, collection, idAt, timestampMs, createdAtMs, repeatKeyAt, propertiesAt } = readFrame(bytes)
+  const id = bytes.subarray(idAt, idAt + ID_BYTES)
+  const repeatKey = repeatKeyAt === -1 ? null : bytes.subarray(repeatKeyAt, repeatKeyAt + ID_BYTES)
+  return { project, collection, id, timestampMs, createdAtMs, repeatKey, properties: bytes.subarray(propertiesAt) }
 }
 
 const HEADER_HEAD = HEADER.readUInt32LE(0)
@@ -154,6 +175,16 @@ export const decodeEvent: (bytes: Buffer) => LoggedEvent = createEventDecoder(
   // The schemas are read when a message asks for another than the current one, once.
   () => (olderReaders ??= eventReaders(eventSchemas())),
 )
+
+/** The same event in place; one of an older schema is encoded anew first. Throws as `decodeEvent` does. */
+export function frameEvent(bytes: Buffer): FramedEvent {
+  if (!hasCurrentHeader(bytes)) return readFrame(encodeEvent(decodeEvent(bytes)))
+  try {
+    return readFrame(bytes)
+  } catch (error) {
+    throw unreadable('malformed', {}, error)
+  }
+}
 
 /**
  * Whose event it is, read from the front of a message of the current schema and no further; undefined for any other

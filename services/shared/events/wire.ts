@@ -1,3 +1,5 @@
+import { ShortTexts } from './short-texts.ts'
+
 /** Avro's binary forms, as far as an event needs them. Numbers are whole and at most 2^52 in size. */
 
 const LONG_MAX = 2 ** 52
@@ -22,6 +24,8 @@ export function writeLong(target: Buffer, value: number, position: number): numb
 
 /** A length is a long, and mostly one or two bytes. */
 export const longBytesMax = 10
+
+const texts = new ShortTexts()
 
 /** Reads a datum front to back. Throws MalformedDatum instead of reading past its end. */
 export class DatumReader {
@@ -54,13 +58,19 @@ export class DatumReader {
     throw new MalformedDatum('a number does not end')
   }
 
+  /** Passes over a field; gives where it begins. */
+  skip(length: number): number {
+    const start = this.#position
+    const end = start + length
+    if (length < 0 || end > this.#bytes.length) throw new MalformedDatum('ends inside a field')
+    this.#position = end
+    return start
+  }
+
   /** A view, not a copy. */
   fixed(length: number): Buffer {
-    const end = this.#position + length
-    if (length < 0 || end > this.#bytes.length) throw new MalformedDatum('ends inside a field')
-    const view = this.#bytes.subarray(this.#position, end)
-    this.#position = end
-    return view
+    const start = this.skip(length)
+    return this.#bytes.subarray(start, start + length)
   }
 
   bytes(): Buffer {
@@ -69,10 +79,7 @@ export class DatumReader {
 
   text(): string {
     const length = this.long()
-    const start = this.#position
-    const end = start + length
-    if (length < 0 || end > this.#bytes.length) throw new MalformedDatum('ends inside a field')
-    this.#position = end
-    return this.#bytes.toString('utf8', start, end)
+    const start = this.skip(length)
+    return texts.decode(this.#bytes, start, start + length)
   }
 }

@@ -4,9 +4,11 @@ import type { LogRecord } from '../../log/port.ts'
 /** Why a record of the events' topic is no event that can be stored anywhere: a function of its bytes. */
 export type UnusableReason = 'empty' | 'not_avro' | 'unknown_schema' | 'malformed' | 'time_out_of_range'
 
-export interface DecodedEvent {
+type Timed = Pick<LoggedEvent, 'timestampMs' | 'createdAtMs'>
+
+export interface DecodedEvent<E extends Timed = LoggedEvent> {
   readonly record: LogRecord
-  readonly event: LoggedEvent
+  readonly event: E
 }
 
 export interface UnusableRecord {
@@ -20,17 +22,17 @@ const TIME_MAX_MS = Date.UTC(2299, 11, 31, 23, 59, 59, 999)
 
 const isStorable = (ms: number): boolean => ms >= TIME_MIN_MS && ms <= TIME_MAX_MS
 
-export type DecodeEvent = (bytes: Buffer) => LoggedEvent
+export type DecodeEvent<E extends Timed = LoggedEvent> = (bytes: Buffer) => E
 export type ReasonOf = (error: unknown) => 'not_avro' | 'unknown_schema' | 'malformed' | undefined
 
 /** One record becomes an event, or one that cannot be used, by its bytes alone. Errors that do not speak of the bytes pass. */
-export function decodeRecord(
+export function decodeRecord<E extends Timed>(
   record: LogRecord,
-  decode: DecodeEvent,
+  decode: DecodeEvent<E>,
   reasonOf: ReasonOf,
-): DecodedEvent | UnusableRecord {
+): DecodedEvent<E> | UnusableRecord {
   if (record.value === null || record.value.length === 0) return { record, reason: 'empty' }
-  let event: LoggedEvent
+  let event: E
   try {
     event = decode(record.value)
   } catch (error) {

@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto'
+import { constants, crc32, deflateRawSync, zstdCompressSync } from 'node:zlib'
+import type { ArchiveFormat } from '../domain/archive-format.ts'
+
+/**
+ * Lines are compressed in blocks of about this many bytes, each when it is full, so that what waits in memory is mostly
+ * compressed; and on the spot, since a trip to another thread and back takes as long as a block of this size.
+ */
+export const BLOCK_BYTES = 256 * 1024
+
+const GZIP_LEVEL = 1
+const ZSTD_LEVEL = 1
+/** What comes out of one step of the compressor. */
+const CHUNK_BYTES = 64 * 1024
+
+/** RFC 1952: deflate, no flags, no time, fastest, unknown system. */
+const GZIP_HEAD = Buffer.from('1f8b08000000000004ff', 'hex')
+/** A last block with nothing in it. */
+const DEFLATE_END = Buffer.from('0300', 'hex')
+const NOTHING = Buffer.alloc(0)
+
+/** What a format makes of blocks of lines. */
+interface Compressor {
+  head(): Buffer
+  block(lines: Buffer): Buffer
+  tail(): Buffer
+}
+
+/** One member: each block ends at a byte, and the next one begins as if nothing had been before it. */
+class Gzip implements Compressor {
+  #crc = 0
+  #bytes = 0
+
+  head(): Buffer {
+    return GZIP_HEAD
+  }
+
+  block(lines: Buffer): Buffer {
+    this.#crc = crc32(lines, this.#crc)
+    this.#bytes += lines.length
+    return deflateRawSync(lines, {
+      level: GZIP_LEVEL,
+      finishFlush: constants.Z_SYNC_FLUSH,
+      chunkSize: CHUNK_BYTES,
+    })
+  }
+
+  tail(): Buffer {
+    const tail = Buffer.alloc(DEFLATE_END.length + 8)
+    DEFLATE_END.copy(tail)
+    tail.writeUInt32LE(this.#crc, DEFLATE_END.length)
+    tail.writeUInt32LE(this.#bytes % 2 ** 32, DEFLATE_END.length + 4)
+    return tail
+  }
+}
+
+/** A frame for each block; frames that follow each other are one file. */
+const ZSTD: Compressor = {
+  head: () => NOTHING,
+  block: (lines) =>
+    zstdCompressSync(lines, {
+      params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
+      pledgedSrcSize: lines.length,
+      chunkSize: CHUNK_BYTES,
+    }),
+  tail: () => NOTHING,
+}
+
+function compressorOf(format: ArchiveFormat): Compressor {
+  switch (format) {
+    case 'jsonl.gz':
+      return new Gzip()
+    case 'jsonl.zst':
+      return ZSTD
+    default:
+      return format satisfies never
+  }
+}
+
+/** What an object is, when all of it is packed. */
+export interface PackedStamp {
+  /** Of the bytes as they are stored. */
+  readonly bytes: number
+  readonly sha256: string
+  /** Of the lines. */
+  readonly contentBytes: number
+  readonly contentSha256: string
+}
+
+/** Makes one object out of blocks of lines. The same blocks always make the same bytes. */
+export class ObjectPacker {
+  readonly #compressor: Compressor
+  readonly #hash = createHash('sha256')
+  readonly #contentHash = createHash('sha256')
+  #bytes = 0
+  #contentBytes = 0
+
+  constructor(format: ArchiveFormat) {
+    this.#compressor = compressorOf(format)
+  }
+
+  /** The object's next bytes. */
+  pack(lines: Buffer): Buffer {
+    this.#contentHash.update(lines)
+    const isFirst = this.#contentBytes === 0
+    this.#contentBytes += lines.length
+    const block = this.#compressor.block(lines)
+    return this.#stored(isFirst ? Buffer.concat([this.#compressor.head(), block]) : exactly(block))
+  }
+
+  /** Its last bytes, and what it is. */
+  finish(): PackedStamp & { readonly tail: Buffer } {
+    const tail = this.#stored(this.#compressor.tail())
+    return {
+      tail,
+      bytes: this.#bytes,
+      sha256: this.#hash.digest('hex'),
+      contentBytes: this.#contentBytes,
+      contentSha256: this.#contentHash.digest('hex'),
+    }
+  }
+
+  #stored(bytes: Buffer): Buffer {
+    this.#hash.update(bytes)
+    this.#bytes += bytes.length
+    return bytes
+  }
+}
+
+/** What a compressor gives is often a view into something larger, which would be held for it. */
+function exactly(bytes: Buffer): Buffer {
+  if (bytes.length === bytes.buffer.byteLength) return bytes
+  const exact = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(exact)
+  return exact
+}
