@@ -14,7 +14,7 @@ import { RangeSpool } from './range-spool.ts'
 import type { RepeatIndex } from './repeat-index.ts'
 
 /** One read: small, so that many partitions together hold little. */
-const READ_BYTES = 1024 * 1024
+const READ_BYTES = 256 * 1024
 const READ_RECORDS = 10_000
 const IDLE_WAIT_MS = 1_000
 

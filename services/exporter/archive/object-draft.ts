@@ -12,7 +12,7 @@ export async function draftObject(
   folder: string,
 ): Promise<ObjectDraft> {
   const packer = new ObjectPacker(format)
-  let stamp: PackedStamp | undefined
+  const stamps: PackedStamp[] = []
   async function* packed(): AsyncGenerator<Buffer> {
     let block: Buffer[] = []
     let bytes = 0
@@ -27,11 +27,12 @@ export async function draftObject(
       }
     }
     if (bytes > 0) yield packer.pack(Buffer.concat(block))
-    const { tail, ...rest } = packer.finish()
-    stamp = rest
+    const { tail, ...stamp } = packer.finish()
+    stamps.push(stamp)
     yield tail
   }
   const draft = await draftOf(packed(), folder)
+  const [stamp] = stamps
   if (stamp === undefined) throw new Error('a draft that did not come to its end')
-  return { ...draft, ...(stamp as PackedStamp) }
+  return { ...draft, ...stamp }
 }

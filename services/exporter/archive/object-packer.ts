@@ -10,8 +10,8 @@ export const BLOCK_BYTES = 256 * 1024
 
 const GZIP_LEVEL = 1
 const ZSTD_LEVEL = 1
-/** What comes out of one step of the compressor. */
-const CHUNK_BYTES = 64 * 1024
+/** What comes out of one step of the compressor: room that is thrown away after each block. */
+const chunkBytes = (lines: Buffer): number => Math.max(1024, Math.min(64 * 1024, lines.length >> 2))
 
 /** RFC 1952: deflate, no flags, no time, fastest, unknown system. */
 const GZIP_HEAD = Buffer.from('1f8b08000000000004ff', 'hex')
@@ -41,7 +41,7 @@ class Gzip implements Compressor {
     return deflateRawSync(lines, {
       level: GZIP_LEVEL,
       finishFlush: constants.Z_SYNC_FLUSH,
-      chunkSize: CHUNK_BYTES,
+      chunkSize: chunkBytes(lines),
     })
   }
 
@@ -61,7 +61,7 @@ const ZSTD: Compressor = {
     zstdCompressSync(lines, {
       params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
       pledgedSrcSize: lines.length,
-      chunkSize: CHUNK_BYTES,
+      chunkSize: chunkBytes(lines),
     }),
   tail: () => NOTHING,
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { ObjectBody } from '../../shared/bucket/port.ts'
-import type { FramedEvent } from '../../shared/events/codec.ts'
+import type { FramedEvent } from '../../shared/events/event.ts'
 import type { ArchiveFormat } from '../domain/archive-format.ts'
 import { HOUR_MS, type PartName } from '../domain/archive-key.ts'
 import { lineBytesMax, writeLine } from '../domain/line.ts'

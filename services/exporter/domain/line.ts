@@ -1,4 +1,4 @@
-import type { FramedEvent } from '../../shared/events/codec.ts'
+import type { FramedEvent } from '../../shared/events/event.ts'
 
 const NEWLINE = 0x0a
 const LINE_BREAKS = [NEWLINE, 0x0d] as const

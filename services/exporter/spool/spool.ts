@@ -6,6 +6,8 @@ import type { MemoryBudget } from './memory-budget.ts'
 const SLAB_BYTES_MIN = 1024
 const SLAB_BYTES_MAX = 64 * 1024
 const READ_BYTES = 256 * 1024
+/** About as many as the system takes at once; strands that are few and small would each pay for a call of its own. */
+const BUFFERS_A_WRITE = 512
 
 /** One sequence of bytes of a spool. Its inside is the spool's alone. */
 export class Strand {
@@ -19,9 +21,19 @@ export class Strand {
   held = 0
   /** Of the next slab, at least. */
   slabBytes: number
+  readonly #firstSlabBytes: number
 
   constructor(slabBytes: number) {
+    this.#firstSlabBytes = slabBytes
     this.slabBytes = slabBytes
+  }
+
+  /** What is in memory was moved elsewhere. */
+  letGo(): void {
+    this.slabs = []
+    this.used = 0
+    this.held = 0
+    this.slabBytes = this.#firstSlabBytes
   }
 
   /** What is in memory, in order. */
@@ -86,16 +98,18 @@ export class Spool {
   async spillIfOver(): Promise<void> {
     if (!this.#budget.isOver(this)) return
     this.#file ??= await this.#openFile()
+    let group: Strand[] = []
+    let buffers: Buffer[] = []
     for (const strand of this.#strands) {
-      const buffers = strand.inMemory
-      const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
-      if (bytes === 0) continue
-      const { bytesWritten } = await this.#file.handle.writev([...buffers])
-      if (bytesWritten !== bytes) throw new Error('the spool took less than it was given')
-      strand.segments.push({ start: this.#fileBytes, bytes })
-      this.#fileBytes += bytes
-      this.#letGo(strand)
+      if (strand.slabs.length === 0) continue
+      group.push(strand)
+      buffers.push(...strand.inMemory)
+      if (buffers.length < BUFFERS_A_WRITE) continue
+      await this.#spill(this.#file.handle, group, buffers)
+      group = []
+      buffers = []
     }
+    await this.#spill(this.#file.handle, group, buffers)
   }
 
   /** A strand's bytes from their start, in pieces of any size. */
@@ -137,6 +151,20 @@ export class Spool {
     if (file !== undefined) await rm(file.path, { force: true })
   }
 
+  async #spill(file: FileHandle, strands: readonly Strand[], buffers: readonly Buffer[]): Promise<void> {
+    if (buffers.length === 0) return
+    const { bytesWritten } = await file.writev(buffers)
+    let start = this.#fileBytes
+    for (const strand of strands) {
+      const bytes = strand.inMemory.reduce((sum, buffer) => sum + buffer.length, 0)
+      strand.segments.push({ start, bytes })
+      start += bytes
+      this.#letGo(strand)
+    }
+    if (start !== this.#fileBytes + bytesWritten) throw new Error('the spool took less than it was given')
+    this.#fileBytes = start
+  }
+
   #push(strand: Strand, slab: Buffer): void {
     const last = strand.slabs.length - 1
     const current = strand.slabs[last]
@@ -148,9 +176,7 @@ export class Spool {
 
   #letGo(strand: Strand): void {
     this.#hold(-strand.held)
-    strand.held = 0
-    strand.slabs = []
-    strand.used = 0
+    strand.letGo()
   }
 
   #hold(bytes: number): void {

@@ -12,6 +12,20 @@ export interface LoggedEvent {
   readonly properties: Buffer
 }
 
+/**
+ * An event where it stands in a message of the current schema, for who only copies it onwards: positions in `bytes` take a
+ * fraction of the time and memory that views take.
+ */
+export interface FramedEvent extends Pick<LoggedEvent, 'project' | 'collection' | 'timestampMs' | 'createdAtMs'> {
+  readonly bytes: Buffer
+  /** Of 16 bytes. */
+  readonly idAt: number
+  /** Of 16 bytes; -1 when it has none. */
+  readonly repeatKeyAt: number
+  /** Its properties reach from here to the end of `bytes`. */
+  readonly propertiesAt: number
+}
+
 /** A later event with the repeat key of an earlier, stored one is dropped when it was received within this time of it. */
 export const REPEAT_WINDOW_MS = 31 * 86_400_000
 
