@@ -2,36 +2,39 @@
  * How much raw JSON does the exporter archive a second of one core, as a share of reading the same records from the same log
  * and compressing them with gzip -1 to nowhere? By turns, each in a process of its own, so that its time on the processor
  * and its memory are its own. On the embedded log and a folder; with `--kafka` on a real Kafka and a real S3 server.
+ * With `--kafka` also as a share of what `kcat` and `gzip -1` take for it, where kcat is installed.
  * `--memory`: 64 partitions, 200 collections and a bucket that takes 25 ms more for each object; the exporter's peak memory.
  *
  *     npm run bench -- exporter, or node bench/exporter.ts [--events 400000] [--runs 5] [--partitions 4] [--kafka] [--memory]
  */
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseArgs, promisify } from 'node:util'
-import { createGzip } from 'node:zlib'
+import { parseArgs } from 'node:util'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
-import { Registry } from 'prom-client'
 import { isArchiveFormat } from '../services/exporter/domain/archive-format.ts'
-import { EXPORTER_DEFAULTS, type ExporterSettings } from '../services/exporter/settings.ts'
-import { EXPORTER_GROUP, runExporter } from '../services/exporter/worker.ts'
-import { openFolderBucket } from '../services/shared/bucket/folder/open.ts'
+import { EXPORTER_DEFAULTS } from '../services/exporter/settings.ts'
 import type { Bucket } from '../services/shared/bucket/port.ts'
 import { createS3Client } from '../services/shared/bucket/s3/client.ts'
-import { openS3Bucket } from '../services/shared/bucket/s3/open.ts'
-import type { S3Settings } from '../services/shared/bucket/s3/settings.ts'
 import { encodeEvent } from '../services/shared/events/codec.ts'
-import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
-import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
 import type { EventLog } from '../services/shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../services/shared/log/topics.ts'
-import { S3_USER, startBucketServers } from '../test/support/bucket-servers.ts'
+import { startBucketServers } from '../test/support/bucket-servers.ts'
 import { startKafka } from '../test/support/kafka-server.ts'
+import {
+  exportToEnd,
+  inProcess,
+  measured,
+  MIB,
+  openBucket,
+  openLog,
+  readAndCompress,
+  s3Of,
+  type Turn,
+  YOUNG_SPACE,
+} from './export-turns.ts'
 import { eventOf, fillLog } from './loader-events.ts'
 import { median, report } from './report.ts'
 
@@ -56,34 +59,6 @@ const FORMAT = isArchiveFormat(values.format) ? values.format : EXPORTER_DEFAULT
 const PARTITIONS = Number(values.partitions ?? (values.memory ? 64 : 4))
 const COLLECTIONS = 200
 const SLOW_PUT_MS = 25
-/** As `docker-compose.yml` starts those that move events: buffers are let go of sooner. */
-const YOUNG_SPACE = '--max-semi-space-size=4'
-const MIB = 1024 * 1024
-
-interface Turn {
-  readonly seconds: number
-  /** Of all threads: compression and hashing too. */
-  readonly cpuSeconds: number
-  readonly rssMiB: number
-}
-
-const openLog = (place: string): Promise<EventLog> =>
-  place.startsWith('/')
-    ? openLmdbLog({ folder: place })
-    : openKafkaLog({ brokers: place.split(','), clientId: 'bench', logger: { warn: () => undefined } })
-
-const s3Of = (url: URL): S3Settings => ({
-  bucket: url.pathname.slice(1),
-  region: 'us-east-1',
-  endpoint: url.origin,
-  pathStyle: true,
-  credentials: { kind: 'static', ...S3_USER, sessionToken: undefined },
-  encryption: undefined,
-  partBytes: 8 * MIB,
-})
-
-const openBucket = async (to: string): Promise<Bucket> =>
-  to.startsWith('/') ? openFolderBucket(to) : openS3Bucket(s3Of(new URL(to)))
 
 /** Takes its time over each object, as a far and busy one does. */
 const slowly = (bucket: Bucket): Bucket => ({
@@ -94,99 +69,34 @@ const slowly = (bucket: Bucket): Bucket => ({
   },
 })
 
-/** Resident memory without the pages of mapped files: the log's, which are the kernel's cache. */
-function ownBytes(): number {
-  const status = readFileSync('/proc/self/status', 'utf8')
-  const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0)
-  return (kib('RssAnon') + kib('RssShmem')) * 1024
-}
-
-async function measured(run: () => Promise<void>): Promise<Turn> {
-  let rss = 0
-  const look = setInterval(() => {
-    rss = Math.max(rss, ownBytes())
-  }, 20)
-  const [startedMs, before] = [performance.now(), process.cpuUsage()]
-  await run()
-  const { user, system } = process.cpuUsage(before)
-  clearInterval(look)
-  const seconds = (performance.now() - startedMs) / 1_000
-  return { seconds, cpuSeconds: (user + system) / 1e6, rssMiB: Math.round(rss / MIB) }
-}
-
-/** Reads every record and compresses it, by partition: what no archive could do without. */
-async function readAndCompress(log: EventLog): Promise<void> {
-  const stop = new AbortController()
-  let left = EVENTS
-  const settings = { topic: EVENTS_TOPIC, group: `bench.${randomUUID()}`, signal: stop.signal }
-  await log.consume({ ...settings, bufferBytesMax: 32 * MIB }, async (claim) => {
-    const gzip = createGzip({ level: 1 })
-    gzip.pipe(new Writable({ write: (_chunk, _encoding, done) => done() }))
-    while (!claim.signal.aborted) {
-      const records = await claim.read({ maxBytes: MIB, maxRecords: 10_000, waitMs: 1_000 })
-      const pieces = records.flatMap(({ value }) => value ?? [])
-      if (pieces.length > 0 && !gzip.write(Buffer.concat(pieces))) {
-        await new Promise((resolve) => gzip.once('drain', resolve))
-      }
-      left -= records.length
-      if (left <= 0) stop.abort()
-    }
-    await new Promise<void>((resolve) => gzip.end(resolve))
-  })
-}
-
-async function exportToEnd(log: EventLog, bucket: Bucket, settings: ExporterSettings): Promise<void> {
-  const stop = new AbortController()
-  const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
-  const ends = await log.ends(EVENTS_TOPIC)
-  const deps = { log, bucket, folder: values.folder, registry: new Registry(), settings, logger, now: Date.now }
-  const run = runExporter(deps, stop.signal)
-  for (;;) {
-    const committed = await log.committed(EVENTS_TOPIC, EXPORTER_GROUP)
-    if (ends.every(({ partition, end }) => end === 0n || committed.get(partition)?.offset === end)) break
-    await Promise.race([delay(20), run])
-  }
-  stop.abort()
-  await run
-}
-
 async function takeTurn(): Promise<Turn> {
   const log = await openLog(values.log)
   try {
-    if (values.turn === 'read') return await measured(() => readAndCompress(log))
+    if (values.turn === 'read') return await measured(() => readAndCompress(log, EVENTS))
     const bucket = await openBucket(values.to)
     // What is left at the end of the log is old at once, and need not be waited for.
     const settings = { ...EXPORTER_DEFAULTS, format: FORMAT, rangeAgeMs: 500, drainMs: 0 }
-    if (values.turn === 'export') return await measured(() => exportToEnd(log, bucket, settings))
+    if (values.turn === 'export') return await measured(() => exportToEnd(log, bucket, settings, values.folder))
     return await measured(() =>
-      exportToEnd(log, slowly(bucket), {
-        ...settings,
-        rangeAgeMs: 10_000,
-        uploadsMax: EXPORTER_DEFAULTS.uploadsMax * 16,
-      }),
+      exportToEnd(
+        log,
+        slowly(bucket),
+        {
+          ...settings,
+          rangeAgeMs: 10_000,
+          uploadsMax: EXPORTER_DEFAULTS.uploadsMax * 16,
+        },
+        values.folder,
+      ),
     )
   } finally {
     await log.close()
   }
 }
 
-const inProcess = async (turn: string, log: string, to: string, folder: string): Promise<Turn> => {
+const turnOf = (turn: string, log: string, to: string, folder: string): Promise<Turn> => {
   const counts = ['--events', String(EVENTS), '--partitions', String(PARTITIONS), '--format', FORMAT]
-  const args = [
-    YOUNG_SPACE,
-    import.meta.filename,
-    ...counts,
-    '--turn',
-    turn,
-    '--log',
-    log,
-    '--to',
-    to,
-    '--folder',
-    folder,
-  ]
-  const { stdout } = await promisify(execFile)(process.execPath, args)
-  return JSON.parse(stdout) as Turn
+  return inProcess(import.meta.filename, [...counts, '--turn', turn, '--log', log, '--to', to, '--folder', folder])
 }
 
 async function fillWide(log: EventLog): Promise<void> {
@@ -244,7 +154,7 @@ async function main(): Promise<void> {
   }
   if (values.memory) {
     const { place, to } = await prepare(0)
-    const { rssMiB, seconds } = await inProcess('slow', place, to, join(folder, 'exporter'))
+    const { rssMiB, seconds } = await turnOf('slow', place, to, join(folder, 'exporter'))
     const memory = {
       collections: COLLECTIONS,
       putMs: SLOW_PUT_MS,
@@ -258,8 +168,8 @@ async function main(): Promise<void> {
   for (let run = 0; run < RUNS; run += 1) {
     const { place, to } = await prepare(run)
     const turns = {
-      read: () => inProcess('read', place, to, folder),
-      exported: () => inProcess('export', place, to, join(folder, `exporter-${run}`)),
+      read: () => turnOf('read', place, to, folder),
+      exported: () => turnOf('export', place, to, join(folder, `exporter-${run}`)),
     }
     // The first to read warms the caches for the other.
     const isReadFirst = run % 2 === 0

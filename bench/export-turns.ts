@@ -1,0 +1,123 @@
+/** What the benchmarks of the exporter and of deliveries have in common: turns that are measured, each in a process of its own. */
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { createGzip } from 'node:zlib'
+import { Registry } from 'prom-client'
+import type { ExporterSettings } from '../services/exporter/settings.ts'
+import { EXPORTER_GROUP, runExporter } from '../services/exporter/worker.ts'
+import { openFolderBucket } from '../services/shared/bucket/folder/open.ts'
+import type { Bucket } from '../services/shared/bucket/port.ts'
+import { openS3Bucket } from '../services/shared/bucket/s3/open.ts'
+import type { S3Settings } from '../services/shared/bucket/s3/settings.ts'
+import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
+import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
+import type { EventLog } from '../services/shared/log/port.ts'
+import { EVENTS_TOPIC } from '../services/shared/log/topics.ts'
+import { S3_USER } from '../test/support/bucket-servers.ts'
+
+export const MIB = 1024 * 1024
+/** As `docker-compose.yml` starts those that move events: buffers are let go of sooner. */
+export const YOUNG_SPACE = '--max-semi-space-size=4'
+
+/** What one process took for its turn. */
+export interface Turn {
+  readonly seconds: number
+  /** Of all threads: compression and hashing too. */
+  readonly cpuSeconds: number
+  readonly rssMiB: number
+}
+
+/** `place`: a folder of the embedded log, or brokers. */
+export const openLog = (place: string): Promise<EventLog> =>
+  place.startsWith('/')
+    ? openLmdbLog({ folder: place })
+    : openKafkaLog({ brokers: place.split(','), clientId: 'bench', logger: { warn: () => undefined } })
+
+export const s3Of = (url: URL): S3Settings => ({
+  bucket: url.pathname.slice(1),
+  region: 'us-east-1',
+  endpoint: url.origin,
+  pathStyle: true,
+  credentials: { kind: 'static', ...S3_USER, sessionToken: undefined },
+  encryption: undefined,
+  partBytes: 8 * MIB,
+})
+
+/** A folder, or the address of a bucket on an S3 server. */
+export const openBucket = async (to: string): Promise<Bucket> =>
+  to.startsWith('/') ? openFolderBucket(to) : openS3Bucket(s3Of(new URL(to)))
+
+/** Resident memory without the pages of mapped files: the log's, which are the kernel's cache. */
+function ownBytes(): number {
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0)
+  return (kib('RssAnon') + kib('RssShmem')) * 1024
+}
+
+/** Runs it, and says what it took of time, processor and memory. */
+export async function measured(run: () => Promise<void>): Promise<Turn> {
+  let rss = 0
+  const look = setInterval(() => {
+    rss = Math.max(rss, ownBytes())
+  }, 20)
+  const [startedMs, before] = [performance.now(), process.cpuUsage()]
+  await run()
+  const { user, system } = process.cpuUsage(before)
+  clearInterval(look)
+  const seconds = (performance.now() - startedMs) / 1_000
+  return { seconds, cpuSeconds: (user + system) / 1e6, rssMiB: Math.round(rss / MIB) }
+}
+
+/** Reads every record and compresses it, by partition: what no archive could do without. */
+export async function readAndCompress(log: EventLog, events: number): Promise<void> {
+  const stop = new AbortController()
+  let left = events
+  const settings = { topic: EVENTS_TOPIC, group: `bench.${randomUUID()}`, signal: stop.signal }
+  await log.consume({ ...settings, bufferBytesMax: 32 * MIB }, async (claim) => {
+    const gzip = createGzip({ level: 1 })
+    gzip.pipe(new Writable({ write: (_chunk, _encoding, done) => done() }))
+    while (!claim.signal.aborted) {
+      const records = await claim.read({ maxBytes: MIB, maxRecords: 10_000, waitMs: 1_000 })
+      const pieces = records.flatMap(({ value }) => value ?? [])
+      if (pieces.length > 0 && !gzip.write(Buffer.concat(pieces))) {
+        await new Promise((resolve) => gzip.once('drain', resolve))
+      }
+      left -= records.length
+      if (left <= 0) stop.abort()
+    }
+    await new Promise<void>((resolve) => gzip.end(resolve))
+  })
+}
+
+/** Exports all that the log has. `folder` is the exporter's own. */
+export async function exportToEnd(
+  log: EventLog,
+  bucket: Bucket,
+  settings: ExporterSettings,
+  folder: string,
+): Promise<void> {
+  const stop = new AbortController()
+  const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
+  const ends = await log.ends(EVENTS_TOPIC)
+  const deps = { log, bucket, folder, registry: new Registry(), settings, logger, now: Date.now }
+  const run = runExporter(deps, stop.signal)
+  for (;;) {
+    const committed = await log.committed(EVENTS_TOPIC, EXPORTER_GROUP)
+    if (ends.every(({ partition, end }) => end === 0n || committed.get(partition)?.offset === end)) break
+    await Promise.race([delay(20), run])
+  }
+  stop.abort()
+  await run
+}
+
+/** Runs `script` with `args` in a process of its own, which prints its turn as JSON. */
+export async function inProcess(script: string, args: readonly string[]): Promise<Turn> {
+  const { stdout } = await promisify(execFile)(process.execPath, [YOUNG_SPACE, script, ...args], {
+    maxBuffer: 16 * MIB,
+  })
+  return JSON.parse(stdout) as Turn
+}
