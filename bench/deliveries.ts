@@ -10,7 +10,6 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { Registry } from 'prom-client'
@@ -81,12 +80,12 @@ async function deliverAll(log: EventLog, archive: Bucket, target: Bucket, format
     },
   }
   const stop = new AbortController()
-  let state: CourseState | undefined
+  const all = Promise.withResolvers<void>()
   const streams = {
     courses: () => [course],
     open: async () => target,
-    report: (_: unknown, now: CourseState) => {
-      state = now
+    report: (_: unknown, state: CourseState) => {
+      if (state.events >= EVENTS) all.resolve()
     },
   }
   const settings = { ...DELIVERY_DEFAULTS, tickMs: 10, minuteMs: 1 }
@@ -102,7 +101,7 @@ async function deliverAll(log: EventLog, archive: Bucket, target: Bucket, format
     now: Date.now,
   }
   const run = runDeliveries(deps, stop.signal)
-  while ((state?.events ?? 0) < EVENTS) await Promise.race([delay(10), run])
+  await Promise.race([all.promise, run])
   stop.abort()
   await run
 }

@@ -6,6 +6,7 @@ const BENCHMARKS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ingest: [[], ['--kafka']],
   loader: [[], ['--http'], ['--kafka']],
   exporter: [[], ['--kafka'], ['--memory']],
+  deliveries: [[], ['--s3']],
   query: [[]],
   'queries-20m': [[]],
   freshness: [[], ['--kafka']],

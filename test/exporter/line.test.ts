@@ -24,7 +24,16 @@ test('a line is the JSON of its event, with the properties as they were sent, an
         const expected = `{"id":"${idText(event.id)}","timestamp":"${times[0]}","created_at":"${times[1]}","offset":${offset},${repeat}"properties":${sent}}`
         expect(line.toString('utf8', 1, end)).toBe(`${expected}\n`)
         const whole = Buffer.from(expected)
-        expect(parseLine(whole)).toEqual({
+        const read = parseLine(whole)
+        expect({
+          id: read?.id,
+          timestampMs: read?.timestampMs,
+          createdAtMs: read?.createdAtMs,
+          offset: read?.offset,
+          repeatKey: read?.repeatKey,
+          properties: read?.properties,
+          line: read?.line,
+        }).toEqual({
           id: idText(event.id),
           timestampMs: event.timestampMs,
           createdAtMs: event.createdAtMs,
@@ -37,4 +46,31 @@ test('a line is the JSON of its event, with the properties as they were sent, an
     ),
     { numRuns: 300 },
   )
+})
+
+test('what only looks like a line is none', () => {
+  const framed = frameEvent(
+    encodeEvent({
+      project: 'p',
+      collection: 'c',
+      id: Buffer.alloc(16, 7),
+      timestampMs: 1,
+      createdAtMs: 2,
+      repeatKey: Buffer.alloc(16, 9),
+      properties: Buffer.from('{"a":1}'),
+    }),
+  )
+  const target = Buffer.alloc(lineBytesMax(framed))
+  const line = target.subarray(0, writeLine(target, 0, framed, 17n) - 1)
+  expect(parseLine(line)?.offset).toBe(17n)
+  // Outside of what differs from event to event, each byte counts.
+  const fixed = line.toString('latin1').matchAll(/"[a-z_]+":"?|",|\{|\}$/g)
+  for (const { index, 0: text } of [...fixed].filter((_, i) => i < 8)) {
+    for (let i = index; i < index + text.length; i += 1) {
+      const other = Buffer.from(line)
+      other[i] = (other[i] ?? 0) ^ 1
+      expect(parseLine(other), other.toString()).toBeUndefined()
+    }
+  }
+  for (const short of [0, 1, 40, 140, line.length - 2]) expect(parseLine(line.subarray(0, short))).toBeUndefined()
 })

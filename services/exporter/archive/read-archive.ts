@@ -88,7 +88,10 @@ export async function readManifest(bucket: Bucket, key: string, signal: AbortSig
   return manifest
 }
 
-const decompressor = (format: ArchiveFormat) => (format === 'jsonl.gz' ? createGunzip() : createZstdDecompress())
+/** What comes out at once: small pieces each take their time. */
+const CHUNK_BYTES = 128 * 1024
+const decompressor = (format: ArchiveFormat) =>
+  format === 'jsonl.gz' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdDecompress({ chunkSize: CHUNK_BYTES })
 
 /**
  * The events of an object in batches, in the order of their offsets; what a batch views is good until the next one is asked

@@ -146,6 +146,9 @@ async function deliverCollection(
   try {
     const matches = matcherOf(plan)
     const cadenceMs = plan.layout.cadence_minutes * 60_000
+    const { project, stream } = plan
+    // Events that come one after the other mostly go to one place.
+    let prefix = { timeMs: Number.NaN, text: '' }
     for (const object of objects) {
       for await (const batch of readObject(deps.archive, object, signal)) {
         for (const event of batch) {
@@ -154,10 +157,10 @@ async function deliverCollection(
             continue
           }
           const timeMs = Math.floor(event.createdAtMs / cadenceMs) * cadenceMs
-          spool.add(
-            renderPrefix(plan.layout.prefix, { project: plan.project, stream: plan.stream, collection, timeMs }),
-            event,
-          )
+          if (timeMs !== prefix.timeMs) {
+            prefix = { timeMs, text: renderPrefix(plan.layout.prefix, { project, stream, collection, timeMs }) }
+          }
+          spool.add(prefix.text, event)
         }
         await spool.spillIfOver()
       }

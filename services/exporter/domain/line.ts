@@ -1,4 +1,5 @@
 import type { FramedEvent } from '../../shared/events/event.ts'
+import { TIME_BYTES, TimeText } from './time-text.ts'
 
 const NEWLINE = 0x0a
 const LINE_BREAKS = [NEWLINE, 0x0d] as const
@@ -8,28 +9,33 @@ const SPACE = 0x20
 const HEAD_BYTES_MAX = 256
 const LINE_END = Buffer.from('}\n')
 
-const TEMPLATE_ID = '00000000-0000-0000-0000-000000000000'
-const TEMPLATE_TIME = '0000-00-00T00:00:00.000Z'
 const BEFORE_ID = '{"id":"'
 const BEFORE_TIMESTAMP = '","timestamp":"'
 const BEFORE_CREATED_AT = '","created_at":"'
-/** What every head begins with; the times of the last one stand in it, since most events share their second with the one before. */
+const BEFORE_OFFSET = '","offset":'
+const ID_BYTES = 36
+const KEY_BYTES = 16
+/** What every head begins with. */
 const template = Buffer.from(
-  `${BEFORE_ID}${TEMPLATE_ID}${BEFORE_TIMESTAMP}${TEMPLATE_TIME}${BEFORE_CREATED_AT}${TEMPLATE_TIME}","offset":`,
+  `${BEFORE_ID}00000000-0000-0000-0000-000000000000${BEFORE_TIMESTAMP}${' '.repeat(TIME_BYTES)}${BEFORE_CREATED_AT}${' '.repeat(TIME_BYTES)}${BEFORE_OFFSET}`,
 )
 const ID_AT = BEFORE_ID.length
-const TIMESTAMP_AT = ID_AT + TEMPLATE_ID.length + BEFORE_TIMESTAMP.length
-const RECEIPT_AT = TIMESTAMP_AT + TEMPLATE_TIME.length + BEFORE_CREATED_AT.length
-const MS_AT = '0000-00-00T00:00:00.'.length
+const TIMESTAMP_AT = ID_AT + ID_BYTES + BEFORE_TIMESTAMP.length
+const CREATED_AT_AT = TIMESTAMP_AT + TIME_BYTES + BEFORE_CREATED_AT.length
+const OFFSET_AT = template.length
 const REPEAT_KEY = Buffer.from(',"repeat_key":"')
 const AFTER_REPEAT_KEY = Buffer.from('","properties":')
 const PROPERTIES = Buffer.from(',"properties":')
 const HEX = Buffer.from('0123456789abcdef')
 const ZERO = 0x30
+const NINE = 0x39
+const CLOSE = 0x7d
 /** Of a UUID's bytes, those before its dashes. */
 const UUID_GROUPS = [4, 2, 2, 2, 6] as const
-const KEY_BYTES = 16
 const SMALL = 2 ** 31
+
+const timestamps = new TimeText()
+const receipts = new TimeText()
 
 /**
  * Writes the front of an archived event's line of JSON at `at` and returns where it ends; there are `HEAD_BYTES_MAX` bytes of
@@ -44,12 +50,10 @@ function writeHead(
   { bytes, idAt, timestampMs, createdAtMs, repeatKeyAt }: FramedEvent,
   offset: bigint,
 ): number {
-  const timestampRest = timestamps.rest(timestampMs)
-  const createdAtRest = receipts.rest(createdAtMs)
   target.set(template, at)
   writeId(target, at + ID_AT, bytes, idAt)
-  writeDigits(target, at + TIMESTAMP_AT + MS_AT, timestampRest)
-  writeDigits(target, at + RECEIPT_AT + MS_AT, createdAtRest)
+  timestamps.write(target, at + TIMESTAMP_AT, timestampMs)
+  receipts.write(target, at + CREATED_AT_AT, createdAtMs)
   let to = writeOffset(target, at + template.length, offset)
   if (repeatKeyAt === -1) {
     target.set(PROPERTIES, to)
@@ -78,12 +82,6 @@ function writeHex(target: Buffer, at: number, bytes: Buffer, from: number, to: n
   return at
 }
 
-function writeDigits(target: Buffer, at: number, ms: number): void {
-  target[at] = ZERO + Math.floor(ms / 100)
-  target[at + 1] = ZERO + (Math.floor(ms / 10) % 10)
-  target[at + 2] = ZERO + (ms % 10)
-}
-
 /** Gives where it ends. */
 function writeOffset(target: Buffer, at: number, offset: bigint): number {
   let rest = Number(offset)
@@ -97,29 +95,6 @@ function writeOffset(target: Buffer, at: number, offset: bigint): number {
   }
   return at + digits
 }
-
-/** A time of the template, up to its second. */
-class TemplateTime {
-  readonly #at: number
-  #second = Number.NaN
-
-  constructor(at: number) {
-    this.#at = at
-  }
-
-  /** Puts the second of `ms` into the template; gives the milliseconds after it. */
-  rest(ms: number): number {
-    const second = Math.floor(ms / 1_000)
-    if (second !== this.#second) {
-      template.write(new Date(second * 1_000).toISOString(), this.#at, 'latin1')
-      this.#second = second
-    }
-    return ms - second * 1_000
-  }
-}
-
-const timestamps = new TemplateTime(TIMESTAMP_AT)
-const receipts = new TemplateTime(RECEIPT_AT)
 
 /**
  * Writes the JSON that stands in `bytes` from `from` to its end. Line breaks between its tokens, as it was sent, would end the
@@ -159,21 +134,80 @@ export interface ArchivedEvent {
   readonly line: Buffer
 }
 
-const HEAD =
-  /^\{"id":"([0-9a-f-]{36})","timestamp":"([^"]{24})","created_at":"([^"]{24})","offset":(\d{1,20}),(?:"repeat_key":"([0-9a-f]{32})",)?"properties":/
-
-/** The event in a line, given without its line break; undefined for a line that `writeHead` did not begin. */
+/** The event in a line, given without its line break; undefined for a line that `writeLine` did not write. What is asked for is read. */
 export function parseLine(line: Buffer): ArchivedEvent | undefined {
-  const match = HEAD.exec(line.toString('latin1', 0, HEAD_BYTES_MAX))
-  if (match === null || line.at(-1) !== 0x7d) return undefined
-  const [head, id = '', timestamp = '', created = '', offset = '', repeatKey = null] = match
-  return {
-    id,
-    timestampMs: Date.parse(timestamp),
-    createdAtMs: Date.parse(created),
-    offset: BigInt(offset),
-    repeatKey,
-    properties: line.subarray(head.length, -1),
+  if (!hasTemplate(line) || line.at(-1) !== CLOSE) return undefined
+  let at = OFFSET_AT
+  while ((line[at] ?? 0) >= ZERO && (line[at] ?? 0) <= NINE) at += 1
+  const offsetEnd = at
+  if (offsetEnd === OFFSET_AT || offsetEnd > OFFSET_AT + OFFSET_DIGITS_MAX) return undefined
+  if (isAt(line, at, PROPERTIES)) return new ArchivedLine(line, offsetEnd, -1, at + PROPERTIES.length)
+  if (!isAt(line, at, REPEAT_KEY)) return undefined
+  const repeatKeyAt = at + REPEAT_KEY.length
+  at = repeatKeyAt + 2 * KEY_BYTES
+  return isAt(line, at, AFTER_REPEAT_KEY)
+    ? new ArchivedLine(line, offsetEnd, repeatKeyAt, at + AFTER_REPEAT_KEY.length)
+    : undefined
+}
+
+const OFFSET_DIGITS_MAX = 20
+
+/** Whether what is the same in all heads is there. */
+const hasTemplate = (line: Buffer): boolean =>
+  isAt(line, OFFSET_AT - BEFORE_OFFSET.length, template, OFFSET_AT - BEFORE_OFFSET.length, OFFSET_AT) &&
+  isAt(
     line,
+    CREATED_AT_AT - BEFORE_CREATED_AT.length,
+    template,
+    CREATED_AT_AT - BEFORE_CREATED_AT.length,
+    CREATED_AT_AT,
+  ) &&
+  isAt(line, TIMESTAMP_AT - BEFORE_TIMESTAMP.length, template, TIMESTAMP_AT - BEFORE_TIMESTAMP.length, TIMESTAMP_AT) &&
+  isAt(line, 0, template, 0, ID_AT)
+
+function isAt(line: Buffer, at: number, bytes: Buffer, from = 0, to = bytes.length): boolean {
+  for (let i = from; i < to; i += 1) if (line[at + i - from] !== bytes[i]) return false
+  return true
+}
+
+const readTimestamps = new TimeText()
+const readReceipts = new TimeText()
+
+class ArchivedLine implements ArchivedEvent {
+  readonly line: Buffer
+  readonly #offsetEnd: number
+  readonly #repeatKeyAt: number
+  readonly #propertiesAt: number
+
+  constructor(line: Buffer, offsetEnd: number, repeatKeyAt: number, propertiesAt: number) {
+    this.line = line
+    this.#offsetEnd = offsetEnd
+    this.#repeatKeyAt = repeatKeyAt
+    this.#propertiesAt = propertiesAt
+  }
+
+  get id(): string {
+    return this.line.toString('latin1', ID_AT, ID_AT + ID_BYTES)
+  }
+
+  get timestampMs(): number {
+    return readTimestamps.read(this.line, TIMESTAMP_AT)
+  }
+
+  get createdAtMs(): number {
+    return readReceipts.read(this.line, CREATED_AT_AT)
+  }
+
+  get offset(): bigint {
+    return BigInt(this.line.toString('latin1', OFFSET_AT, this.#offsetEnd))
+  }
+
+  get repeatKey(): string | null {
+    if (this.#repeatKeyAt === -1) return null
+    return this.line.toString('latin1', this.#repeatKeyAt, this.#repeatKeyAt + 2 * KEY_BYTES)
+  }
+
+  get properties(): Buffer {
+    return this.line.subarray(this.#propertiesAt, -1)
   }
 }

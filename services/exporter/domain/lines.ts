@@ -1,6 +1,7 @@
 import { type ArchivedEvent, parseLine } from './line.ts'
 
 const NEWLINE = 0x0a
+const NOTHING = Buffer.alloc(0)
 
 /**
  * Events out of a stream of lines, in batches that view the pieces they came in: a batch is good until the next one is
@@ -10,18 +11,20 @@ export async function* eventsOf(
   chunks: AsyncIterable<Buffer>,
   onDamage: () => Error,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
-  let rest: Buffer = Buffer.alloc(0)
+  let rest: Buffer = NOTHING
   for await (const chunk of chunks) {
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
     const batch: ArchivedEvent[] = []
     let start = 0
-    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-      const event = parseLine(bytes.subarray(start, end))
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
+      const line = chunk.subarray(start, end)
+      const event = parseLine(rest.length === 0 ? line : Buffer.concat([rest, line]))
       if (event === undefined) throw onDamage()
       batch.push(event)
+      rest = NOTHING
       start = end + 1
     }
-    rest = bytes.subarray(start)
+    const tail = chunk.subarray(start)
+    rest = rest.length === 0 ? tail : Buffer.concat([rest, tail])
     if (batch.length > 0) yield batch
   }
   if (rest.length > 0) throw onDamage()

@@ -3,7 +3,7 @@ import { stringify } from 'csv-stringify/sync'
 import { compressed } from './blocks.ts'
 import { parseExactly } from './exact-json.ts'
 import type { FileEvent, FileEvents, FileFormat, Kept } from './format.ts'
-import { GZIP_LEVEL } from './json-lines.ts'
+import { CHUNK_BYTES, GZIP_LEVEL } from './json-lines.ts'
 import { KeptCounter } from './kept.ts'
 import { learnColumns } from './learn-columns.ts'
 import { KEEN_COLUMNS, type PropertyColumn, type PropertyColumns, REST_COLUMN } from './property-columns.ts'
@@ -24,7 +24,7 @@ export const csvGzip: FileFormat = {
 
 async function* encodeCsv(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<Buffer> {
   const table = new CsvTable(await learnColumns(events))
-  yield* compressed(records(events, table), createGzip({ level: GZIP_LEVEL }))
+  yield* compressed(records(events, table), createGzip({ level: GZIP_LEVEL, chunkSize: CHUNK_BYTES }))
   keep?.(table.kept.counts())
 }
 
