@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { columnCatalogue } from '../../exporter/deliveries/column-catalogue.ts'
 import { definedStreams } from '../../exporter/deliveries/defined-streams.ts'
 import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
 import { runErasures } from '../../exporter/erasure/worker.ts'
@@ -12,6 +13,7 @@ import type { Registry } from '../../shared/registry/registry.ts'
 import { streamSecretsWith } from '../../shared/streams/secrets.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { Registry as Metrics } from '../../shared/telemetry/metrics.ts'
+import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { startInBackground } from './background.ts'
 
 export interface DeliveriesRoleDeps {
@@ -20,13 +22,15 @@ export interface DeliveriesRoleDeps {
   readonly log: EventLog
   readonly registry: Registry
   readonly archive: Bucket
+  /** Tells what columns files should have; undefined where there is none to ask. */
+  readonly warehouse: (() => Promise<Warehouse>) | undefined
   readonly metrics: Metrics
   readonly logger: Logger
 }
 
 /** Carries out the projects' streams, from the archive. */
 export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
-  const { config, organization, log, registry, archive, metrics, logger } = deps
+  const { config, organization, log, registry, archive, warehouse, metrics, logger } = deps
   const streams = definedStreams({
     definitions: registry.definitions,
     hasProject: (projectId) => registry.predefinedKeys(projectId).master !== undefined,
@@ -37,7 +41,8 @@ export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   })
   const settings = { ...DELIVERY_DEFAULTS, ...config.deliveries }
   const folder = join(config.dataDir, 'exporter')
-  const common = { log, archive, streams, folder, registry: metrics, settings, logger, now: Date.now }
+  const catalogue = warehouse && columnCatalogue(warehouse)
+  const common = { log, archive, streams, catalogue, folder, registry: metrics, settings, logger, now: Date.now }
   startInBackground(life, 'deliveries', (signal) => runDeliveries(common, signal))
   const { definitions } = registry
   const erasures = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }

@@ -36,6 +36,7 @@ import { listen } from './listen.ts'
 import { startDeliveries } from './deliveries-role.ts'
 import { startExporter } from './exporter-role.ts'
 import { startQuery } from './query-role.ts'
+import { warehouseOnDemand } from './warehouse-on-demand.ts'
 import { readinessChecks } from './readiness.ts'
 
 /** Others that start at the same time (Kafka, ClickHouse) are waited for this long. */
@@ -83,6 +84,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
   const log = opened.adopt(await openLog(config, logger), (log) => log.close())
   const topics = await log.ensureTopics(topicSpecs(config.topics))
   const warehouse = needsWarehouse ? await openMigrated(life, config, logger, patience) : undefined
+  const onDemand = warehouseOnDemand(life, config, warehouse)
   const registry = organization && (await openFollowed(life, { organization, log, metrics, logger }))
   if (has('loader') && warehouse !== undefined) {
     const deletions = registry === undefined ? await openDeletions(life, log) : registry.deletions
@@ -96,7 +98,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
     logger.info({ archive: archive.description }, 'every event goes to the archive')
     if (has('exporter')) startExporter(life, { config, log, archive, metrics, logger })
     if (has('deliveries') && organization !== undefined && registry !== undefined) {
-      startDeliveries(life, { config, organization, log, registry, archive, metrics, logger })
+      startDeliveries(life, { config, organization, log, registry, archive, warehouse: onDemand, metrics, logger })
     }
   }
 
@@ -131,7 +133,7 @@ async function start(life: Life, logger: Logger, { roles, config, isTerminal }: 
       })
     }
     if (has('admin')) {
-      const collections = collectionsOf(life, config, warehouse)
+      const collections = onDemand && collectionsOf(config, onDemand)
       const streams = { secrets: streamSecretsWith(organization.secret), settings: config.streams, now: Date.now }
       const deps = { registry, metrics, logger, settings: ADMIN_SETTINGS, streams }
       registerAdmin(app, { ...deps, ...(collections === undefined ? {} : { collections }) })

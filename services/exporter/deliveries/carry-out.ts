@@ -213,6 +213,7 @@ async function make(
     (values) => {
       kept = values
     },
+    new Map(Object.entries(plan.columns?.[collection] ?? {})),
   )
   const draft = await draftOf(chunks, folder)
   const part = String(group.part).padStart(4, '0')

@@ -2,8 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { AppError, hasCode } from '../../shared/errors.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
-import type { DeliveredFile, DeliveryPlan } from '../domain/delivery.ts'
+import type { Columns, DeliveredFile, DeliveryPlan } from '../domain/delivery.ts'
+import { formatOf } from '../formats/index.ts'
 import { carryOut, type CarryOutDeps } from './carry-out.ts'
+import type { ColumnCatalogue } from './column-catalogue.ts'
 import type { DeliveryFailure } from './metrics.ts'
 import { decide, finish, type Position, readPosition } from './position.ts'
 import type { Course, CourseState, Streams } from './stream.ts'
@@ -11,6 +13,8 @@ import { survey } from './survey.ts'
 
 export interface CourseDeps extends Omit<CarryOutDeps, 'sending'> {
   readonly streams: Streams
+  /** Undefined where there is no warehouse to ask. */
+  readonly catalogue: ColumnCatalogue | undefined
   readonly sending: { readonly healthy: CarryOutDeps['sending']; readonly failed: CarryOutDeps['sending'] }
   /** Resolves while the share of work that the course belongs to is this process's. */
   readonly confirm: () => Promise<void>
@@ -106,6 +110,7 @@ export class CourseRun {
       const { project, stream, layout, span } = course
       const sequence = (plan?.sequence ?? 0) + 1
       const { manifests, cursor } = found
+      const columns = await this.#columns(plan, signal)
       const next: DeliveryPlan = {
         version: 1,
         project,
@@ -115,6 +120,7 @@ export class CourseRun {
         span,
         manifests: [...manifests],
         cursor,
+        ...(columns && { columns }),
       }
       plan = await decide(archive, course, next, signal)
       isDone = false
@@ -140,6 +146,26 @@ export class CourseRun {
       bytes: this.#state.bytes + done.files.reduce((sum, { bytes }) => sum + bytes, 0),
     })
     return isFull || course.span.end_ms !== null
+  }
+
+  /** What the catalogue knows now, or knew when it could last be asked. Pinned in the plan, so that it is made the same again. */
+  async #columns(before: DeliveryPlan | undefined, signal: AbortSignal): Promise<Columns | undefined> {
+    const { catalogue, logger, metrics } = this.#deps
+    const { project, layout } = this.#course
+    if (catalogue === undefined || !formatOf(layout.format).hasColumns) return undefined
+    // Who is given some rows must not learn from the columns what others have.
+    if (layout.filters.length > 0) return undefined
+    try {
+      return await catalogue.columns(project, layout.collections, signal)
+    } catch (error) {
+      if (signal.aborted) throw error
+      metrics.catalogueFailures.inc()
+      logger.warn(
+        { project, err: error },
+        'the catalogue does not answer; files have the columns of the delivery before',
+      )
+      return before?.columns
+    }
   }
 
   /** A back-fill has an end; one that looks at time to come goes on until that has been exported. */

@@ -17,6 +17,7 @@ export class DeliveryMetrics {
   readonly kept: Counter<'reason'>
   readonly bytes: Counter
   readonly failures: Counter<'reason'>
+  readonly catalogueFailures: Counter
   readonly lag: Gauge<'project' | 'stream'>
   readonly courses: Gauge<'state'>
 
@@ -37,6 +38,10 @@ export class DeliveryMetrics {
     ])
     this.bytes = counter('bytes_total', 'Bytes of these files.')
     this.failures = counter('failures_total', 'Deliveries that failed and are tried again.', ['reason'])
+    this.catalogueFailures = counter(
+      'catalogue_failures_total',
+      'Deliveries that were planned with the columns of the one before, because the warehouse did not answer.',
+    )
     this.lag = new Gauge({
       name: 'deliveries_lag_seconds',
       help: 'Age of the oldest event that is in the archive and not delivered; 0 when there is none.',

@@ -10,6 +10,7 @@ import { runShares, type Share, shareOf } from '../../shared/work/shares.ts'
 import type { Manifest } from '../domain/manifest.ts'
 import { emptyOfDead } from '../spool/empty-of-dead.ts'
 import { MemoryBudget } from '../spool/memory-budget.ts'
+import type { ColumnCatalogue } from './column-catalogue.ts'
 import { type CourseDeps, CourseRun } from './course-run.ts'
 import { DeliveryMetrics } from './metrics.ts'
 import type { DeliverySettings } from './settings.ts'
@@ -25,6 +26,8 @@ export interface DeliveriesDeps {
   readonly log: EventLog
   readonly archive: Bucket
   readonly streams: Streams
+  /** What columns collections have; left out where there is no warehouse to ask: then a file has those of its events. */
+  readonly catalogue?: ColumnCatalogue | undefined
   /** This process's own, for what waits to be sent. */
   readonly folder: string
   readonly registry: Registry
@@ -56,6 +59,7 @@ export async function runDeliveries(deps: DeliveriesDeps, signal: AbortSignal): 
     folder,
     settings,
     streams,
+    catalogue: deps.catalogue,
     metrics,
     logger,
     now,

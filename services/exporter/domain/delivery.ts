@@ -21,6 +21,9 @@ export type Span = Static<typeof Span>
 const Cursor = Type.Record(Type.String(), Type.String({ pattern: '^[0-9]{1,20}$' }))
 export type Cursor = Static<typeof Cursor>
 
+const Columns = Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 0 })))
+export type Columns = Static<typeof Columns>
+
 /**
  * Decided first, durably, by one writer; then files are written that depend on it and on the archive alone; then `Delivered`
  * says so. So a delivery that broke off is done again with the same files under the same names.
@@ -37,6 +40,8 @@ export const DeliveryPlan = Type.Object({
   manifests: Type.Array(Type.String()),
   /** From where the next delivery goes on. */
   cursor: Cursor,
+  /** Of formats with columns, those that were known then: by collection and dotted name, the kinds of their values as bits. */
+  columns: Type.Optional(Columns),
 })
 export type DeliveryPlan = Static<typeof DeliveryPlan>
 

@@ -24,6 +24,7 @@ export const avroContainer: FileFormat = {
   name: 'avro',
   extension: 'avro',
   contentType: 'application/vnd.apache.avro+binary',
+  hasColumns: false,
   encode: encodeContainer,
 }
 

@@ -2,7 +2,7 @@ import { createGzip } from 'node:zlib'
 import { stringify } from 'csv-stringify/sync'
 import { compressed } from './blocks.ts'
 import { parseExactly } from './exact-json.ts'
-import type { FileEvent, FileEvents, FileFormat, Kept } from './format.ts'
+import type { FileEvent, FileEvents, FileFormat, Kept, KnownColumns } from './format.ts'
 import { CHUNK_BYTES, GZIP_LEVEL } from './json-lines.ts'
 import { KeptCounter } from './kept.ts'
 import { learnColumns } from './learn-columns.ts'
@@ -19,11 +19,16 @@ export const csvGzip: FileFormat = {
   name: 'csv.gz',
   extension: 'csv.gz',
   contentType: 'application/gzip',
+  hasColumns: true,
   encode: encodeCsv,
 }
 
-async function* encodeCsv(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<Buffer> {
-  const table = new CsvTable(await learnColumns(events))
+async function* encodeCsv(
+  events: FileEvents,
+  keep?: (kept: Kept) => void,
+  known?: KnownColumns,
+): AsyncGenerator<Buffer> {
+  const table = new CsvTable(await learnColumns(events, known))
   yield* compressed(records(events, table), createGzip({ level: GZIP_LEVEL, chunkSize: CHUNK_BYTES }))
   keep?.(table.kept.counts())
 }

@@ -15,6 +15,7 @@ export const jsonLinesGzip: FileFormat = {
   name: 'jsonl.gz',
   extension: 'jsonl.gz',
   contentType: 'application/gzip',
+  hasColumns: false,
   encode: (events, keep) => encodeLines(events, () => createGzip({ level: GZIP_LEVEL, chunkSize: CHUNK_BYTES }), keep),
 }
 
@@ -23,6 +24,7 @@ export const jsonLinesZstd: FileFormat = {
   name: 'jsonl.zst',
   extension: 'jsonl.zst',
   contentType: 'application/zstd',
+  hasColumns: false,
   encode: (events, keep) =>
     encodeLines(
       events,

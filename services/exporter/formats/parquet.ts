@@ -1,7 +1,7 @@
 import { constants, zstdCompressSync } from 'node:zlib'
 import { ParquetWriter } from 'hyparquet-writer'
 import { ChunkWriter } from './chunk-writer.ts'
-import type { FileEvents, FileFormat, Kept } from './format.ts'
+import type { FileEvents, FileFormat, Kept, KnownColumns } from './format.ts'
 import { ZSTD_LEVEL } from './json-lines.ts'
 import { learnColumns } from './learn-columns.ts'
 import { RowGroup } from './row-group.ts'
@@ -19,11 +19,16 @@ export const parquetFile: FileFormat = {
   name: 'parquet',
   extension: 'parquet',
   contentType: 'application/vnd.apache.parquet',
+  hasColumns: true,
   encode: encodeParquet,
 }
 
-async function* encodeParquet(events: FileEvents, keep?: (kept: Kept) => void): AsyncGenerator<Buffer> {
-  const properties = await learnColumns(events)
+async function* encodeParquet(
+  events: FileEvents,
+  keep?: (kept: Kept) => void,
+  known?: KnownColumns,
+): AsyncGenerator<Buffer> {
+  const properties = await learnColumns(events, known)
   const group = new RowGroup(properties)
   const out = new ChunkWriter()
   const writer = new ParquetWriter({

@@ -1,5 +1,6 @@
 import { AppError } from '../../shared/errors.ts'
 import { isObject, type JsonObject, type JsonValue } from './exact-json.ts'
+import { type KnownColumns, NO_COLUMNS } from './format.ts'
 import type { RestReason } from './kept.ts'
 import { NO_KINDS, kindOf } from './value-kind.ts'
 
@@ -34,22 +35,31 @@ export interface PropertyVisitor {
 }
 
 /**
- * The columns of a file, learned from all its events before the first is written. A path of the properties is a column of
+ * The columns of a file: those that are known, and those learned from all its events before the first is written. A path of the properties is a column of
  * its dotted name: `user.plan`. A property that is an object in one event and something else in another has both its own
  * column and those below it. Null is as if the property were missing. An empty object is a value.
  *
  * A path has no column, and goes to `_rest`, when a name on it is empty, when its dotted name is taken (by `keen`'s own
- * columns, by `_rest`, or by another path that came first: `{"a.b":1,"a":{"b":2}}`), or when 2,000 paths came before it.
+ * columns, by `_rest`, or by another path that came first: `{"a.b":1,"a":{"b":2}}`), or when there are 2,000 others.
  */
 export class PropertyColumns {
   readonly #root: PathNode = newNode()
   readonly #names = new Set<string>([...KEEN_COLUMNS, REST_COLUMN])
   readonly #columns: PropertyColumn[] = []
+  /** Known ones that no event had so far. */
+  readonly #known: Map<string, PropertyColumn>
   #hasRest = false
+
+  constructor(known: KnownColumns = NO_COLUMNS) {
+    const usable = [...known].filter(([name]) => name !== '' && name === name.toWellFormed() && !this.#names.has(name))
+    this.#known = new Map(usable.slice(0, COLUMNS_MAX).map(([name, kinds]) => [name, { name, kinds }]))
+  }
 
   /** Sorted by the code points of their names. */
   get columns(): readonly PropertyColumn[] {
-    return this.#columns.toSorted((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
+    return [...this.#columns, ...this.#known.values()].toSorted((a, b) =>
+      Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
+    )
   }
 
   get hasRest(): boolean {
@@ -81,16 +91,19 @@ export class PropertyColumns {
   #withoutColumn(path: readonly string[]): RestReason | undefined {
     if (path.includes('')) return 'unnamed'
     if (this.#names.has(nameOf(path))) return 'collision'
-    return this.#columns.length === COLUMNS_MAX ? 'too_many_columns' : undefined
+    const isFull = this.#columns.length + this.#known.size >= COLUMNS_MAX && !this.#known.has(nameOf(path))
+    return isFull ? 'too_many_columns' : undefined
   }
 
   #newColumn(path: readonly string[]): PropertyColumn | undefined {
     if (this.#withoutColumn(path) !== undefined) return undefined
-    const column: PropertyColumn = { name: nameOf(path), kinds: NO_KINDS }
+    const name = nameOf(path)
+    const column = this.#known.get(name) ?? { name, kinds: NO_KINDS }
+    this.#known.delete(name)
     let node = this.#root
-    for (const name of path) {
-      const below = node.below.get(name) ?? newNode()
-      node.below.set(name, below)
+    for (const part of path) {
+      const below = node.below.get(part) ?? newNode()
+      node.below.set(part, below)
       node = below
     }
     node.column = column
