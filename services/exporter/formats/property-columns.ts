@@ -35,8 +35,8 @@ export interface PropertyVisitor {
 }
 
 /**
- * The columns of a file: those that are known, and those learned from all its events before the first is written. A path of the properties is a column of
- * its dotted name: `user.plan`. A property that is an object in one event and something else in another has both its own
+ * The columns of a file: those that are known, and those learned from all its events before the first is written. A path
+ * of the properties is a column of its dotted name: `user.plan`. A property that is an object in one event and something else in another has both its own
  * column and those below it. Null is as if the property were missing. An empty object is a value.
  *
  * A path has no column, and goes to `_rest`, when a name on it is empty, when its dotted name is taken (by `keen`'s own
