@@ -114,6 +114,23 @@ export async function exportToEnd(
   await run
 }
 
+/**
+ * Seconds of processor that `kcat` and `gzip -1` take together for all that a topic has; undefined where kcat is not installed.
+ */
+export async function kcatAndGzipCpuSeconds(brokers: string, topic: string): Promise<number | undefined> {
+  const run = promisify(execFile)
+  const isThere = await run('kcat', ['-V']).then(
+    () => true,
+    () => false,
+  )
+  if (!isThere) return undefined
+  // The shell counts what its children took.
+  const pipe = `kcat -C -q -e -o beginning -b "$1" -t "$2" | gzip -1 > /dev/null; times`
+  const { stdout } = await run('bash', ['-c', pipe, 'bash', brokers, topic])
+  const children = [...(stdout.trim().split('\n').at(-1) ?? '').matchAll(/(\d+)m([\d.]+)s/g)]
+  return children.reduce((sum, [, minutes, seconds]) => sum + 60 * Number(minutes) + Number(seconds), 0)
+}
+
 /** Runs `script` with `args` in a process of its own, which prints its turn as JSON. */
 export async function inProcess(script: string, args: readonly string[]): Promise<Turn> {
   const { stdout } = await promisify(execFile)(process.execPath, [YOUNG_SPACE, script, ...args], {

@@ -26,6 +26,7 @@ import { startKafka } from '../test/support/kafka-server.ts'
 import {
   exportToEnd,
   inProcess,
+  kcatAndGzipCpuSeconds,
   measured,
   MIB,
   openBucket,
@@ -164,9 +165,12 @@ async function main(): Promise<void> {
     report('exporter-memory', { ...setup, ...memory, isWithin512MiB: rssMiB < 512 })
     return
   }
+  let kcatCpuSeconds: number | undefined
   const runs: { readonly read: Turn; readonly exported: Turn }[] = []
   for (let run = 0; run < RUNS; run += 1) {
     const { place, to } = await prepare(run)
+    // Later the topic has more than one run's records.
+    if (values.kafka && run === 0) kcatCpuSeconds = await kcatAndGzipCpuSeconds(brokers, EVENTS_TOPIC)
     const turns = {
       read: () => turnOf('read', place, to, folder),
       exported: () => turnOf('export', place, to, join(folder, `exporter-${run}`)),
@@ -187,6 +191,11 @@ async function main(): Promise<void> {
     exporterMiBPerCoreS: perCore((run) => run.exported),
     exporterToRead: median(ratios),
     ratios,
+    ...(kcatCpuSeconds !== undefined && {
+      kcatAndGzipMiBPerCoreS: Math.round((jsonMiB / kcatCpuSeconds) * 10) / 10,
+      exporterToKcat:
+        Math.round((kcatCpuSeconds / median(runs.map(({ exported }) => exported.cpuSeconds))) * 100) / 100,
+    }),
     exporterMiBPerS: Math.round(median(runs.map(({ exported }) => jsonMiB / exported.seconds)) * 10) / 10,
     exporterRssMiBMax: Math.max(...runs.map(({ exported }) => exported.rssMiB)),
   })
