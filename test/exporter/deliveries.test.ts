@@ -123,7 +123,7 @@ const targetOf = async (made: Course): Promise<Target> => ({
 /** Runs deliveries until `isDone` says so of the streams' states. */
 async function deliver(
   targets: readonly Target[],
-  isDone: (states: ReadonlyMap<string, CourseState>) => boolean | Promise<boolean>,
+  isDone: (states: ReadonlyMap<string, CourseState>, registry: Registry) => boolean | Promise<boolean>,
   settings: Partial<DeliverySettings> = {},
 ) {
   const states = new Map<string, CourseState>()
@@ -146,7 +146,7 @@ async function deliver(
   const common = { log, archive, streams, folder: join(folder, 'exporter'), registry, logger: silent, now: Date.now }
   const run = runDeliveries({ ...common, settings: fast }, stop.signal)
   try {
-    await Promise.race([until(async () => isDone(states)), run])
+    await Promise.race([until(async () => isDone(states, registry)), run])
   } finally {
     stop.abort()
     await run
@@ -316,6 +316,20 @@ describe('a bucket that fails', () => {
     expect(states.at(-1)).toMatchObject({ state: 'running', reason: null })
     expect(idsOf(await linesOf(target.bucket))).toEqual(ids(sent))
     expect(idsOf(await linesOf(healthy.bucket))).toEqual(ids(sent))
+  })
+
+  test('falls behind, and its lag says how far, whoever takes the delivery up', async () => {
+    const target = await targetOf(course('late'))
+    const late = { ...target, bucket: failing(target.bucket, () => refusal('quota')) }
+    await archiveEvents([event({ n: 1 })])
+    await deliver([late], async (now, registry) => {
+      const gauge = await registry.getSingleMetric('deliveries_lag_seconds')?.get()
+      return (now.get('late')?.lag_seconds ?? 0) >= 1 && (gauge?.values[0]?.value ?? 0) >= 1
+    })
+    // Another process finds the plan, and knows from it.
+    const { registry } = await deliver([late], (now) => (now.get('late')?.lag_seconds ?? 0) >= 1)
+    const resumed = await registry.getSingleMetric('deliveries_resumed_total')?.get()
+    expect(resumed?.values[0]?.value).toBe(1)
   })
 
   test('in the middle of a delivery gets the rest, and nothing twice', async () => {

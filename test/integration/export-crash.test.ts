@@ -16,6 +16,7 @@ import { eventually, type ServiceProcess } from '../support/processes.ts'
 import { type Producer, startProducer } from '../support/producer.ts'
 import { bucketServers, bucketsMissing, clickhouseUrl, kafkaBrokers, kafkaMissing } from '../support/servers.ts'
 import { checkArchive } from './archive-check.ts'
+import { held, midRange } from './export-progress.ts'
 
 /** Rounds of kill -9 on Kafka and S3; the other places have a third of them. */
 const ROUNDS = Number(process.env['TRIBUTARY_TEST_ROUNDS'] ?? 3)
@@ -151,23 +152,6 @@ class Counts {
     this.matched += metrics.get('exporter_objects_total{outcome="matched"}') ?? 0
   }
 }
-
-/** Its metrics at a moment at which a range of it is on its way: after the intent, before the last commit. */
-const midRange = async (exporter: ServiceProcess): Promise<ReadonlyMap<string, number>> => {
-  const deadline = performance.now() + 30_000
-  while (performance.now() < deadline) {
-    const metrics = await exporter.metrics()
-    if ((metrics.get('exporter_intent_age_seconds') ?? 0) > 0) return metrics
-    await delay(3)
-  }
-  const told = [...(await exporter.metrics())].filter(
-    ([name]) => name.startsWith('exporter_') && !name.includes('bucket{'),
-  )
-  throw new Error(`no range was on its way: ${JSON.stringify(told)}\n${exporter.output().slice(-3_000)}`)
-}
-
-const held = async (exporter: ServiceProcess): Promise<number> =>
-  [...(await exporter.metrics()).keys()].filter((name) => name.startsWith('exporter_lag_events{')).length
 
 const places = [
   { where: 'S3 behind Kafka', open: () => inS3(), onKafka: true, freezes: true, rounds: ROUNDS },

@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { gzipSync, zstdDecompressSync } from 'node:zlib'
-import { parquetReadObjects } from 'hyparquet'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { flightsFile, readFlights } from '../../services/commands/demo/flights.ts'
 import { readWhole } from '../../services/shared/bucket/body.ts'
@@ -12,6 +11,7 @@ import { call, type ProjectKeys } from '../support/api.ts'
 import { startBucketProxy } from '../support/bucket-proxy.ts'
 import { S3_USER } from '../support/bucket-servers.ts'
 import { gcsBucketNamed, makeGcsBucket, makeS3Bucket, s3BucketNamed } from '../support/buckets.ts'
+import { rowsOf } from '../support/delivered-rows.ts'
 import { type DeploymentUnderTest, openDeployment } from '../support/deployment.ts'
 import { eventually, type ServiceProcess } from '../support/processes.ts'
 import { bucketServers, bucketsMissing, clickhouseUrl, kafkaBrokers, kafkaMissing } from '../support/servers.ts'
@@ -225,27 +225,4 @@ async function numbersIn(bucket: Bucket, sent: ReadonlyMap<number, Sent>): Promi
     }
   }
   return numbers
-}
-
-async function rowsOf(key: string, bytes: Buffer): Promise<readonly Record<string, unknown>[]> {
-  if (key.endsWith('.parquet')) {
-    const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer
-    return parquetReadObjects({ file, compressors: { ZSTD: (input) => zstdDecompressSync(input) } })
-  }
-  const text = key.endsWith('.zst') ? zstdDecompressSync(bytes).toString() : await zcat(bytes)
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
-}
-
-/** What `gzip -dc` makes of it. */
-async function zcat(bytes: Buffer): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const child = execFile('gzip', ['-dc'], { maxBuffer: 1 << 30 }, (error, stdout) => {
-    if (error === null) resolve(stdout)
-    else reject(error instanceof Error ? error : new Error('gzip failed'))
-  })
-  child.stdin?.end(bytes)
-  return promise
 }

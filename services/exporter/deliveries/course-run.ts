@@ -9,7 +9,7 @@ import type { ColumnCatalogue } from './column-catalogue.ts'
 import type { DeliveryFailure } from './metrics.ts'
 import { decide, finish, type Position, readPosition } from './position.ts'
 import type { Course, CourseState, Streams } from './stream.ts'
-import { survey } from './survey.ts'
+import { oldestOf, survey } from './survey.ts'
 
 export interface CourseDeps extends Omit<CarryOutDeps, 'sending'> {
   readonly streams: Streams
@@ -41,6 +41,9 @@ export class CourseRun {
   /** Of the running plan, by collection. */
   readonly #delivered = new Map<string, readonly DeliveredFile[]>()
   #failures = 0
+  /** When the oldest event that is not delivered was written to the log; undefined when none was found. */
+  #oldestMs: number | undefined
+  #hasEnded = false
   #state: CourseState
 
   constructor(deps: CourseDeps, course: Course) {
@@ -71,7 +74,9 @@ export class CourseRun {
       }
     } finally {
       await this.#close()
-      this.#deps.metrics.lag.remove({ project: this.#course.project, stream: this.#course.stream })
+      const { project, stream, course } = this.#course
+      if (course === 'main') this.#deps.metrics.lag.remove({ project, stream })
+      this.#hasEnded = true
     }
   }
 
@@ -96,15 +101,15 @@ export class CourseRun {
     const { archive, readManifest, settings, confirm, now } = this.#deps
     const course = this.#course
     await confirm()
-    this.#position ??= await readPosition(archive, course, signal)
+    this.#position ??= await this.#takeUp(signal)
     let { plan, isDone } = this.#position
     let isFull = false
     if (isDone) {
       const found = await survey(archive, readManifest, course, plan?.cursor ?? {}, settings.deliveryBytesMax, signal)
       isFull = found.isFull
-      this.#lag(found.oldestMs)
+      this.#oldestMs = found.oldestMs
       if (found.manifests.length === 0 && found.looked < LOOKED_MAX) {
-        this.#settle({ lag_seconds: 0, ...(this.#isOver(isFull) && { state: 'done' }) })
+        this.#settle(this.#isOver(isFull) ? { state: 'done' } : {})
         return false
       }
       const { project, stream, layout, span } = course
@@ -136,7 +141,6 @@ export class CourseRun {
     this.#deps.metrics.deliveries.inc()
     this.#settle({
       sequence: plan.sequence,
-      lag_seconds: 0,
       ...(done.files.length > 0 && {
         last_file: done.files.at(-1)?.key ?? null,
         last_delivered_at: new Date(now()).toISOString(),
@@ -174,15 +178,30 @@ export class CourseRun {
     return endMs !== null && !isFull && endMs + ARCHIVED_AFTER_MS <= this.#deps.now()
   }
 
-  #lag(oldestMs: number | undefined): void {
-    const seconds = oldestMs === undefined ? 0 : Math.max(0, this.#deps.now() - oldestMs) / 1_000
-    const { project, stream } = this.#course
-    this.#deps.metrics.lag.set({ project, stream }, seconds)
+  /** Where the course stands. What an earlier run had decided on and not finished is finished first. */
+  async #takeUp(signal: AbortSignal): Promise<Position> {
+    const { archive, readManifest, metrics } = this.#deps
+    const position = await readPosition(archive, this.#course, signal)
+    const { plan, isDone } = position
+    if (plan !== undefined && !isDone) {
+      this.#oldestMs = await oldestOf(archive, readManifest, plan.manifests, signal)
+      metrics.resumed.inc()
+    }
+    return position
+  }
+
+  /** Brings the figure of its lag up to date; while a delivery does not come through, it grows. */
+  tellLag(): void {
+    const seconds = this.#oldestMs === undefined ? 0 : Math.max(0, this.#deps.now() - this.#oldestMs) / 1_000
+    const { project, stream, course } = this.#course
+    // A back-fill's events are old on purpose: the gauge is the stream's own.
+    if (course === 'main' && !this.#hasEnded) this.#deps.metrics.lag.set({ project, stream }, seconds)
     this.#state = { ...this.#state, lag_seconds: Math.round(seconds) }
   }
 
   #settle(change: Partial<CourseState>): void {
-    if (change.lag_seconds === 0) this.#lag(undefined)
+    this.#oldestMs = undefined
+    this.tellLag()
     const isNew = this.#state.state !== 'running'
     this.#state = {
       ...this.#state,
@@ -204,6 +223,7 @@ export class CourseRun {
     await this.#close()
     const state = reason === 'unavailable' || reason === 'damaged' ? 'failing' : 'blocked'
     const isNew = this.#state.state === 'running'
+    this.tellLag()
     const message = error instanceof AppError ? error.message : 'An error of our own; the log says more.'
     this.#state = {
       ...this.#state,

@@ -11,6 +11,7 @@ export type DeliveryFailure =
 
 export class DeliveryMetrics {
   readonly deliveries: Counter
+  readonly resumed: Counter
   readonly files: Counter<'outcome'>
   readonly events: Counter
   readonly filtered: Counter
@@ -26,6 +27,10 @@ export class DeliveryMetrics {
     const counter = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
       new Counter({ name: `deliveries_${name}`, help, labelNames: [...labelNames], registers })
     this.deliveries = counter('finished_total', 'Deliveries that are in their buckets whole, with their manifest.')
+    this.resumed = counter(
+      'resumed_total',
+      'Deliveries that were begun before, mostly by a process that ended, and taken up.',
+    )
     this.files = counter(
       'files_total',
       'Files: written, matched (an earlier attempt’s was there), mismatched (something else was).',
@@ -44,7 +49,7 @@ export class DeliveryMetrics {
     )
     this.lag = new Gauge({
       name: 'deliveries_lag_seconds',
-      help: 'Age of the oldest event that is in the archive and not delivered; 0 when there is none.',
+      help: 'Age of the oldest event that was found in the archive and is not delivered; 0 when there is none.',
       labelNames: ['project', 'stream'],
       registers,
     })

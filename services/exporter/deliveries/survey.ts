@@ -1,7 +1,7 @@
 import type { Bucket } from '../../shared/bucket/port.ts'
-import { archivedPartitions, archivedRanges, readManifest } from '../archive/read-archive.ts'
+import { archivedPartitions, archivedRanges, newestManifest, readManifest } from '../archive/read-archive.ts'
 import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
-import { HOUR_MS, manifestKey } from '../domain/archive-key.ts'
+import { HOUR_MS, manifestKey, parseRangeKey } from '../domain/archive-key.ts'
 import type { Cursor, Layout, Span } from '../domain/delivery.ts'
 
 /** What is new in the archive for a course. */
@@ -77,12 +77,36 @@ export async function survey(
         if (wanted.length === 0) continue
         manifests.push(manifestKey(range))
         bytes += wanted.reduce((sum, object) => sum + object.content_bytes, 0)
-        const firstMs = manifest.appended === null ? undefined : Date.parse(manifest.appended.first)
-        if (firstMs !== undefined) oldestMs = Math.min(oldestMs ?? firstMs, firstMs)
+        oldestMs = earlier(oldestMs, manifest)
       }
     }
     return { manifests, cursor, oldestMs, looked, isFull: false }
   } finally {
     for (const { ranges } of walks) await ranges.return(undefined)
   }
+}
+
+/**
+ * When the oldest record of a plan's ranges was written to the log; undefined when all were erased. `manifests` are in the
+ * order of a survey, so that the first one of each partition says it. Rejects as `survey` does.
+ */
+export async function oldestOf(
+  archive: Bucket,
+  read: ReadManifest,
+  manifests: readonly string[],
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const seen = new Set<string>()
+  let oldestMs: number | undefined
+  for (const key of manifests) {
+    const { epoch, partition } = parseRangeKey(key) ?? { epoch: key, partition: 0 }
+    if (seen.has(`${epoch}/${partition}`)) continue
+    seen.add(`${epoch}/${partition}`)
+    oldestMs = earlier(oldestMs, await read(await newestManifest(archive, key, signal), signal))
+  }
+  return oldestMs
+}
+
+function earlier(oldestMs: number | undefined, { appended }: Manifest): number | undefined {
+  return appended === null ? oldestMs : Math.min(oldestMs ?? Infinity, Date.parse(appended.first))
 }

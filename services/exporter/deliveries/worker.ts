@@ -113,6 +113,7 @@ async function workShare(deps: CourseDeps, share: Share): Promise<void> {
         metrics.courses.inc({ state: 'active' })
         running.set(name, { course, run, stop, ended: run.run(AbortSignal.any([share.signal, stop.signal])) })
       }
+      for (const { run } of running.values()) run.tellLag()
       await delay(settings.tickMs, undefined, { signal: share.signal }).catch(() => undefined)
     }
   } finally {
