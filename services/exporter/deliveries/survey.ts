@@ -1,5 +1,12 @@
 import type { Bucket } from '../../shared/bucket/port.ts'
-import { archivedPartitions, archivedRanges, newestManifest, readManifest } from '../archive/read-archive.ts'
+import {
+  archivedPartitions,
+  type ArchivedRange,
+  archivedRanges,
+  newestManifest,
+  readManifest,
+} from '../archive/read-archive.ts'
+import { seekRange } from '../archive/seek-range.ts'
 import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
 import { HOUR_MS, manifestKey, parseRangeKey } from '../domain/archive-key.ts'
 import type { Cursor, Layout, Span } from '../domain/delivery.ts'
@@ -39,7 +46,7 @@ export function isWanted(object: ArchivedObject, project: string, { collections 
 }
 
 /**
- * Goes through the manifests after `from`, partition by partition by turns, until there is nothing more or the events of
+ * Goes through the manifests after `from` (where it says nothing of a partition: from the course's start on), partition by partition by turns, until there is nothing more or the events of
  * one delivery are found. Rejects as the bucket does, and with ARCHIVE_DAMAGED.
  */
 export async function survey(
@@ -56,10 +63,12 @@ export async function survey(
   let looked = 0
   let oldestMs: number | undefined
   const partitions = await archivedPartitions(archive, signal)
-  const walks = partitions.map((partition) => {
+  const walks: { readonly name: string; readonly ranges: AsyncGenerator<ArchivedRange> }[] = []
+  for (const partition of partitions) {
     const name = `${partition.epoch}/${partition.partition}`
-    return { name, ranges: archivedRanges(archive, partition, BigInt(cursor[name] ?? 0), signal) }
-  })
+    cursor[name] ??= String(await seekRange(archive, read, partition, course.span.start_ms, signal))
+    walks.push({ name, ranges: archivedRanges(archive, partition, BigInt(cursor[name]), signal) })
+  }
   const open = new Set(walks)
   try {
     while (open.size > 0) {
