@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { trustArchive } from '../../exporter/archive/trust-archive.ts'
 import { EXPORTER_DEFAULTS } from '../../exporter/settings.ts'
 import { runExporter } from '../../exporter/worker.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -22,5 +23,13 @@ export function startExporter(life: Life, { config, log, archive, metrics, logge
   const settings = { ...EXPORTER_DEFAULTS, ...config.exporter }
   const folder = join(config.dataDir, 'exporter')
   const common = { log, bucket: archive, folder, registry: metrics, settings, logger, now: Date.now }
-  startInBackground(life, 'exporter', (signal) => runExporter(common, signal))
+  startInBackground(life, 'exporter', async (signal) => {
+    try {
+      await trustArchive(common, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      throw error
+    }
+    await runExporter(common, signal)
+  })
 }
