@@ -334,6 +334,26 @@ describe('a bucket that fails', () => {
     expect(resumed?.values[0]?.value).toBe(1)
   })
 
+  test('gets what came in the meantime at once, not a cadence later', async () => {
+    const target = await targetOf(course('back'))
+    let isBroken = true
+    const back = { ...target, bucket: failing(target.bucket, () => (isBroken ? refusal('forbidden') : undefined)) }
+    const [before, after] = [[event({ n: 1 })], [event({ n: 2 })]]
+    await archiveEvents(before)
+    await deliver(
+      [back],
+      async (now) => {
+        if (isBroken && now.get('back')?.state === 'blocked') {
+          await archiveEvents(after)
+          isBroken = false
+        }
+        return now.get('back')?.events === 2
+      },
+      { minuteMs: 3_600_000 },
+    )
+    expect(idsOf(await linesOf(target.bucket))).toEqual(ids([...before, ...after]))
+  })
+
   test('in the middle of a delivery gets the rest, and nothing twice', async () => {
     const target = await targetOf(course('flaky'))
     let puts = 0

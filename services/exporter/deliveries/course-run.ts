@@ -104,6 +104,8 @@ export class CourseRun {
     this.#position ??= await this.#takeUp(signal)
     let { plan, isDone } = this.#position
     let isFull = false
+    // What was decided on earlier did not come through then, and more has come since.
+    const isLate = !isDone
     if (isDone) {
       const found = await survey(archive, readManifest, course, plan?.cursor ?? {}, settings.deliveryBytesMax, signal)
       isFull = found.isFull
@@ -149,7 +151,7 @@ export class CourseRun {
       files: this.#state.files + done.files.length,
       bytes: this.#state.bytes + done.files.reduce((sum, { bytes }) => sum + bytes, 0),
     })
-    return isFull || course.span.end_ms !== null
+    return isFull || isLate || course.span.end_ms !== null
   }
 
   /** What the catalogue knows now, or knew when it could last be asked. Pinned in the plan, so that it is made the same again. */
