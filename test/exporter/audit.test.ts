@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type AuditDeps, audit } from '../../services/exporter/audit/audit.ts'
 import type { AuditFinding } from '../../services/exporter/audit/finding.ts'
 import { readRejected } from '../../services/exporter/audit/rejected-offsets.ts'
+import { ARCHIVE_FORMATS, type ArchiveFormat } from '../../services/exporter/domain/archive-format.ts'
 import { manifestKey, objectKey } from '../../services/exporter/domain/archive-key.ts'
 import { type Manifest, manifestText, parseManifest } from '../../services/exporter/domain/manifest.ts'
 import { WHOLE_ARCHIVE } from '../../services/exporter/domain/scope.ts'
@@ -59,11 +60,11 @@ const problems = async (more: Partial<AuditDeps> = {}) =>
   (await look(more)).problems.map(({ kind, key }) => ({ kind, key }))
 
 /** Several ranges in both partitions, loaded and exported. */
-async function whole(): Promise<void> {
+async function whole(format: ArchiveFormat = 'jsonl.gz'): Promise<void> {
   for (let round = 0; round < 3; round += 1) {
     await pipeline.send(0, mixedEvents(0, 30))
     await pipeline.send(1, mixedEvents(1, 12))
-    await pipeline.exportAll()
+    await pipeline.exportAll({ format })
   }
   await pipeline.loadAll()
 }
@@ -80,8 +81,8 @@ const manifestAt = async (key: string): Promise<Manifest> => {
   return manifest
 }
 
-test('a whole archive passes, thoroughly, quickly, and narrowed', async () => {
-  await whole()
+test.each(ARCHIVE_FORMATS)('a whole archive of %s passes, thoroughly, quickly, and narrowed', async (format) => {
+  await whole(format)
   const found = await look()
   expect(found.findings).toEqual([])
   expect(found.partitions).toHaveLength(2)
@@ -96,8 +97,21 @@ test('a whole archive passes, thoroughly, quickly, and narrowed', async () => {
   expect(narrow.sum(({ warehouse }) => warehouse.compared)).toBeLessThan(n)
 })
 
+test('an audit finds any byte of an Avro file that changed, and none of it is taken for an event', async () => {
+  await whole('avro')
+  const [key = ''] = await pipeline.keys('events/p')
+  const bytes = (await readWhole(pipeline.bucket, key, never)) ?? Buffer.alloc(0)
+  const foreign = bytes.subarray(-8)
+  for (const at of [0, 5, 60, bytes.indexOf(foreign), bytes.length - 100, bytes.length - 1]) {
+    await replaced(key, () => bytes.map((byte, i) => (i === at ? byte ^ 1 : byte)) as Buffer)
+    expect(await problems({ warehouse: undefined })).toEqual([{ kind: 'damaged_object', key }])
+  }
+  await replaced(key, () => bytes)
+  expect(await problems()).toEqual([])
+})
+
 describe('an audit finds', () => {
-  beforeEach(whole)
+  beforeEach(async () => whole())
 
   test('an object that is gone', async () => {
     const [key = ''] = await pipeline.keys('events/p')

@@ -55,7 +55,7 @@ const anyInput: fc.Arbitrary<Input> = fc.record({
 
 const anyProcess: fc.Arbitrary<Process> = fc.record({
   machine: fc.nat(2),
-  format: fc.constantFrom<ArchiveFormat[]>('jsonl.gz', 'jsonl.zst'),
+  format: fc.constantFrom<ArchiveFormat[]>('jsonl.gz', 'jsonl.zst', 'avro'),
   rangeBytesMax: fc.constantFrom(1, 250, 600, 1_000_000),
   memoryBytesMax: fc.constantFrom(1, 1_000_000),
   faults: fc.array(fc.record({ at: fc.nat(30), what: fc.constantFrom<Fault['what'][]>('crash', 'lost', 'freeze') }), {

@@ -12,10 +12,12 @@ import {
   readManifest,
   readObject,
 } from '../../services/exporter/archive/read-archive.ts'
+import { ARCHIVE_FORMATS } from '../../services/exporter/domain/archive-format.ts'
 import { deliveredKey, deliveryText } from '../../services/exporter/domain/delivery.ts'
 import { WHOLE_ARCHIVE } from '../../services/exporter/domain/scope.ts'
 import { deliveredFiles, eraseArchive } from '../../services/exporter/erasure/erase-archive.ts'
 import { runErasures } from '../../services/exporter/erasure/worker.ts'
+import type { ExporterSettings } from '../../services/exporter/settings.ts'
 import { bodyOf } from '../../services/shared/bucket/body.ts'
 import type { Bucket } from '../../services/shared/bucket/port.ts'
 import { type Deletion, type DeletionRecord, deletionOf } from '../../services/shared/deletions/model.ts'
@@ -71,7 +73,9 @@ const newDeletion = async (more: Partial<DeletionRecord> = {}): Promise<Deletion
   ask(memoryDefinitions(() => NOW).definitions, more)
 
 /** Events of anna and of others, in several ranges, projects and collections. */
-async function archived(): Promise<{ annas: LoggedEvent[]; others: LoggedEvent[] }> {
+async function archived(
+  settings: Partial<ExporterSettings> = {},
+): Promise<{ annas: LoggedEvent[]; others: LoggedEvent[] }> {
   const annas: LoggedEvent[] = []
   const others: LoggedEvent[] = []
   for (let round = 0; round < 4; round++) {
@@ -83,7 +87,7 @@ async function archived(): Promise<{ annas: LoggedEvent[]; others: LoggedEvent[]
     const alone = round === 3 ? [event({ user: 'anna' }, { createdAtMs: T0 + 9 * 3_600_000 })] : []
     const later = event({ user: 'anna', late: true }, { createdAtMs: NOW + 1 })
     await pipeline.send(round % 2, [...sent, ...elsewhere, ...alone, later])
-    await pipeline.exportAll()
+    await pipeline.exportAll(settings)
     annas.push(...sent.filter((_, n) => n % 3 === 0), ...alone)
     others.push(...sent.filter((_, n) => n % 3 !== 0), ...elsewhere, later)
   }
@@ -144,22 +148,25 @@ const idsOf = (events: readonly LoggedEvent[]): string[] => events.map(({ id }) 
 const eraseWith = (archive: Bucket, deletion: Deletion) =>
   eraseArchive({ archive, folder: join(base, 'drafts'), signal: never }, deletion, () => undefined)
 
-test('a person’s events are gone from the files, others are as they were, and the archive proves itself', async () => {
-  const { annas, others } = await archived()
-  const before = await content()
-  const deletion = await newDeletion()
-  const done = await eraseWith(pipeline.bucket, deletion)
-  expect(done).toMatchObject({ erased: annas.length, changed: 0 })
-  const after = await content()
-  expect([...after.keys()].toSorted()).toEqual(idsOf(others))
-  for (const [id, properties] of after) expect(properties).toBe(before.get(id))
-  expect(await problems()).toEqual([])
-  // What held hers alone is gone whole, and older manifests with what they named.
-  const keys = await pipeline.keys('manifests/')
-  expect(keys.filter((key) => key.includes('.r000001.'))).toHaveLength(4)
-  expect(keys).toHaveLength(4)
-  expect(await eraseWith(pipeline.bucket, deletion)).toMatchObject({ erased: 0, objects: 0 })
-})
+test.each(ARCHIVE_FORMATS)(
+  'a person’s events are gone from files of %s, others are as they were, and the archive proves itself',
+  async (format) => {
+    const { annas, others } = await archived({ format })
+    const before = await content()
+    const deletion = await newDeletion()
+    const done = await eraseWith(pipeline.bucket, deletion)
+    expect(done).toMatchObject({ erased: annas.length, changed: 0 })
+    const after = await content()
+    expect([...after.keys()].toSorted()).toEqual(idsOf(others))
+    for (const [id, properties] of after) expect(properties).toBe(before.get(id))
+    expect(await problems()).toEqual([])
+    // What held hers alone is gone whole, and older manifests with what they named.
+    const keys = await pipeline.keys('manifests/')
+    expect(keys.filter((key) => key.includes('.r000001.'))).toHaveLength(4)
+    expect(keys).toHaveLength(4)
+    expect(await eraseWith(pipeline.bucket, deletion)).toMatchObject({ erased: 0, objects: 0 })
+  },
+)
 
 test('a property is gone from the lines, and no more than it', async () => {
   const { annas, others } = await archived()

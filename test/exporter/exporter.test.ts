@@ -13,6 +13,8 @@ import {
   readManifest,
   readObject,
 } from '../../services/exporter/archive/read-archive.ts'
+import { ARCHIVE_FORMATS, type ArchiveFormat } from '../../services/exporter/domain/archive-format.ts'
+import { formatIntent } from '../../services/exporter/domain/intent.ts'
 import type { Manifest } from '../../services/exporter/domain/manifest.ts'
 import { EXPORTER_DEFAULTS, type ExporterSettings } from '../../services/exporter/settings.ts'
 import { EXPORTER_GROUP, runExporter } from '../../services/exporter/worker.ts'
@@ -228,7 +230,7 @@ test('the same records make the same bytes, wherever they waited', async () => {
 })
 
 /** As an exporter does that crashed before it committed anything: the intents stand, the work is done again. */
-async function exportAgain(to: Bucket, settings: Partial<ExporterSettings> = {}) {
+async function exportAgain(to: Bucket, settings: Partial<ExporterSettings> = {}, format: ArchiveFormat = 'jsonl.gz') {
   const ranges = (await manifests()).map(({ first, last, partition }) => ({
     first: BigInt(first),
     last: BigInt(last),
@@ -239,7 +241,7 @@ async function exportAgain(to: Bucket, settings: Partial<ExporterSettings> = {})
   let left = PARTITIONS
   const rewinding = log.consume({ topic: EVENTS_TOPIC, group: EXPORTER_GROUP, signal: stop.signal }, async (claim) => {
     const range = ranges.find(({ partition }) => partition === claim.partition)
-    if (range !== undefined) await claim.commit(range.first, `v1;r=${range.first}-${range.last};c=1;f=jsonl.gz`)
+    if (range !== undefined) await claim.commit(range.first, formatIntent({ ...range, format }))
     left -= 1
     if (left === 0) isRewound.resolve()
     await new Promise<void>((resolve) => claim.signal.addEventListener('abort', () => resolve(), { once: true }))
@@ -350,6 +352,27 @@ test('zstd makes objects of its own', async () => {
   expect((await archived()).size).toBe(1)
 })
 
+test('the same events have the same content in every format, and Avro files have the same bytes', async () => {
+  await send(0, [event({ n: 1 }), event({ n: 2 }, { repeatKey: Buffer.alloc(16, 7) })])
+  const contents = async (): Promise<string[]> =>
+    (await manifests()).flatMap(({ objects }) => objects.map((object) => object.content_sha256))
+  await exportAll({ settings: { format: 'avro' } })
+  const [avro, expected, [key = '']] = [await archived(), await contents(), await keys('events/')]
+  expect(key).toMatch(/\.avro$/)
+  const first = bucket
+  for (const format of ARCHIVE_FORMATS) {
+    const elsewhere = await openFolderBucket(mkdtempSync(join(base, 'format-')))
+    await exportAgain(elsewhere, {}, format)
+    bucket = elsewhere
+    expect(await archived()).toEqual(avro)
+    expect(await contents()).toEqual(expected)
+    if (format === 'avro') {
+      expect(await readWhole(elsewhere, key, signal)).toEqual(await readWhole(first, key, signal))
+    }
+    bucket = first
+  }
+})
+
 test('a range is sealed by its objects, and early when the disk has no room for it', async () => {
   for (let i = 0; i < 40; i++) await send(0, [event({ i }, { collection: `c${i}` })])
   const counters = await exportAll({
@@ -376,6 +399,7 @@ test('a damaged archive does not pass for a whole one', async () => {
   await read({})
   await expect(read({ content_sha256: '0'.repeat(64) })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
   await expect(read({ events: 2 })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
+  await expect(read({ format: 'avro' })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
   await expect(read({ format: 'jsonl.zst' })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
   await expect(read({ key: 'events/none' })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
 })

@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { ARCHIVE_FORMATS } from '../../services/exporter/domain/archive-format.ts'
 import { WHOLE_ARCHIVE } from '../../services/exporter/domain/scope.ts'
 import { replay, type ReplayDeps } from '../../services/exporter/replay/replay.ts'
+import type { ExporterSettings } from '../../services/exporter/settings.ts'
 import { createErase } from '../../services/shared/deletions/domain/erase.ts'
 import { AppError } from '../../services/shared/errors.ts'
 import { openChdbWarehouse } from '../../services/shared/warehouse/chdb.ts'
@@ -61,11 +63,11 @@ async function again(more: Partial<ReplayDeps> = {}) {
 }
 
 /** Several ranges of both partitions in the archive and in the warehouse; gives the warehouse's rows. */
-async function loaded(): Promise<readonly unknown[]> {
+async function loaded(settings: Partial<ExporterSettings> = {}): Promise<readonly unknown[]> {
   for (let round = 0; round < 4; round += 1) {
     await pipeline.send(0, mixedEvents(0, 40))
     await pipeline.send(1, mixedEvents(1, 25))
-    await pipeline.exportAll()
+    await pipeline.exportAll(settings)
   }
   await pipeline.loadAll()
   return storedRows(warehouse)
@@ -83,8 +85,9 @@ const changed = (insert: Warehouse['insert']): Warehouse =>
     },
   })
 
-test('an empty warehouse gets every row that the loader had made, and repeat keys', async () => {
-  const before = await loaded()
+test.each(ARCHIVE_FORMATS)('an empty warehouse gets every row that the loader had made, from %s', async (format) => {
+  const before = await loaded({ format })
+  for (const key of await pipeline.keys('events/')) expect(key.endsWith(`.${format}`)).toBe(true)
   await emptied(warehouse)
   const events = await again()
   expect(await storedRows(warehouse)).toEqual(before)

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { constants, crc32, deflateRawSync, zstdCompressSync } from 'node:zlib'
 import type { ArchiveFormat } from '../domain/archive-format.ts'
+import { AvroBlocks } from './avro-lines.ts'
 
 /**
  * Lines are compressed in blocks of about this many bytes, each when it is full, so that what waits in memory is mostly
@@ -19,7 +20,7 @@ const GZIP_HEAD = Buffer.from('1f8b08000000000004ff', 'hex')
 const DEFLATE_END = Buffer.from('0300', 'hex')
 const NOTHING = Buffer.alloc(0)
 
-/** What a format makes of blocks of lines. */
+/** What a format makes of blocks of lines; the head is asked for when the first block is made. */
 interface Compressor {
   head(): Buffer
   block(lines: Buffer): Buffer
@@ -66,12 +67,21 @@ const ZSTD: Compressor = {
   tail: () => NOTHING,
 }
 
+/** A block of lines is a block of the file. */
+class Avro extends AvroBlocks implements Compressor {
+  tail(): Buffer {
+    return NOTHING
+  }
+}
+
 function compressorOf(format: ArchiveFormat): Compressor {
   switch (format) {
     case 'jsonl.gz':
       return new Gzip()
     case 'jsonl.zst':
       return ZSTD
+    case 'avro':
+      return new Avro()
     default:
       return format satisfies never
   }
@@ -110,7 +120,8 @@ export class ObjectPacker {
 
   /** Its last bytes, and what it is. */
   finish(): PackedStamp & { readonly tail: Buffer } {
-    const tail = this.#stored(this.#compressor.tail())
+    const end = this.#compressor.tail()
+    const tail = this.#stored(this.#contentBytes === 0 ? Buffer.concat([this.#compressor.head(), end]) : end)
     return {
       tail,
       bytes: this.#bytes,

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { pipeline } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { pipeline, type Readable } from 'node:stream'
+import { createGunzip } from 'node:zlib'
 import { readWhole } from '../../shared/bucket/body.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { AppError } from '../../shared/errors.ts'
-import type { ArchiveFormat } from '../domain/archive-format.ts'
+import { MalformedDatum } from '../../shared/events/wire.ts'
 import {
   manifestAfter,
   MANIFESTS_PREFIX,
@@ -16,6 +16,8 @@ import {
 import type { ArchivedEvent } from '../domain/line.ts'
 import { eventsOf } from '../domain/lines.ts'
 import { type ArchivedObject, type Manifest, parseManifest } from '../domain/manifest.ts'
+import { linesOfAvro } from './avro-lines.ts'
+import { zstdContent } from './zstd-frames.ts'
 
 const damaged = (message: string, key: string, cause?: unknown): AppError =>
   new AppError('ARCHIVE_DAMAGED', message, { cause, details: { key } })
@@ -88,11 +90,6 @@ export async function readManifest(bucket: Bucket, key: string, signal: AbortSig
   return manifest
 }
 
-/** What comes out at once: small pieces each take their time. */
-const CHUNK_BYTES = 128 * 1024
-const decompressor = (format: ArchiveFormat) =>
-  format === 'jsonl.gz' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdDecompress({ chunkSize: CHUNK_BYTES })
-
 /**
  * The events of an object in batches, in the order of their offsets; what a batch views is good until the next one is asked
  * for. Rejects with ARCHIVE_DAMAGED, at the latest after the last batch, when they are not those that the manifest tells of.
@@ -104,10 +101,6 @@ export async function* readObject(
 ): AsyncGenerator<readonly ArchivedEvent[]> {
   const stored = await bucket.get(object.key, signal)
   if (stored === undefined) throw damaged('An object of the archive is not there any more.', object.key)
-  const unpacked = decompressor(object.format)
-  // Whatever ends one ends the other, and what went wrong is thrown by the loop below. (`compose` lets a file that ends
-  // early end the process.)
-  pipeline(stored, unpacked, () => undefined)
   const hash = createHash('sha256')
   let events = 0
   async function* content(of: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -118,18 +111,43 @@ export async function* readObject(
   }
   const unreadable = (): AppError => damaged('A line of the archive cannot be read.', object.key)
   try {
-    for await (const batch of eventsOf(content(unpacked), unreadable)) {
+    for await (const batch of eventsOf(content(linesOf(stored, object)), unreadable)) {
       events += batch.length
       yield batch
     }
   } catch (error) {
-    if (isCompression(error)) throw damaged('An object of the archive cannot be unpacked.', object.key, error)
-    throw error
+    if (!isEncoding(error)) throw error
+    throw damaged('An object of the archive cannot be unpacked.', object.key, error)
   }
   if (events !== object.events || hash.digest('hex') !== object.content_sha256) {
     throw damaged('An object of the archive is not what its manifest tells of.', object.key)
   }
 }
 
-const isCompression = (error: unknown): boolean =>
-  /^(Z_|ZSTD_|ERR_ZSTD)/.test(String((error as NodeJS.ErrnoException).code))
+/** What comes out at once: small pieces each take their time. */
+const CHUNK_BYTES = 128 * 1024
+
+function linesOf(stored: Readable, { format, content_bytes }: ArchivedObject): AsyncIterable<Buffer> {
+  switch (format) {
+    case 'jsonl.gz':
+      return gunzipped(stored)
+    case 'jsonl.zst':
+      return zstdContent(stored, content_bytes)
+    case 'avro':
+      return linesOfAvro(stored, content_bytes)
+    default:
+      return format satisfies never
+  }
+}
+
+function gunzipped(stored: Readable): AsyncIterable<Buffer> {
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
+  // Whatever ends one ends the other, and what went wrong is thrown where the lines are read. (`compose` lets a file that
+  // ends early end the process.)
+  pipeline(stored, gunzip, () => undefined)
+  return gunzip
+}
+
+const isEncoding = (error: unknown): boolean =>
+  error instanceof MalformedDatum ||
+  /^(Z_|ZSTD_|ERR_ZSTD|ERR_BUFFER_TOO_LARGE)/.test(String((error as NodeJS.ErrnoException).code))

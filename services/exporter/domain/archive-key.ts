@@ -89,7 +89,7 @@ export interface ObjectName extends RangeName {
 }
 
 const OBJECT_KEY =
-  /^events\/([^/]+)\/(\d{4}-\d\d-\d\d)\/(\d\d)\/[^/]+\/([\w-]+)\+(\d{1,10})\+(\d{1,20})\+(\d{1,20})\.(?:[0-9a-f]{16}\.)?jsonl\.(?:gz|zst)$/
+  /^events\/([^/]+)\/(\d{4}-\d\d-\d\d)\/(\d\d)\/[^/]+\/([\w-]+)\+(\d{1,10})\+(\d{1,20})\+(\d{1,20})\.(?:[0-9a-f]{16}\.)?(?:jsonl\.(?:gz|zst)|avro)$/
 
 /** Undefined for a key that `objectKey` does not make. */
 export function parseObjectKey(key: string): ObjectName | undefined {

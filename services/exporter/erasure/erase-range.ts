@@ -6,6 +6,7 @@ import { draftObject } from '../archive/object-draft.ts'
 import { putOnce } from '../archive/put-once.ts'
 import { type ArchivedRange, archivedRanges, readManifest, readObject } from '../archive/read-archive.ts'
 import { sha256Of } from '../archive/sha256.ts'
+import { CONTENT_TYPES } from '../domain/archive-format.ts'
 import { manifestKey, objectKey, parseRangeKey, type RangeName } from '../domain/archive-key.ts'
 import { encodeEvent, frameEvent } from '../../shared/events/codec.ts'
 import { lineBytesMax, writeLine } from '../domain/line.ts'
@@ -108,7 +109,7 @@ async function eraseObject(
     const part = { project, collection, hourMs: Date.parse(object.hour) }
     // By its content, so that whoever does it again finds it, and one with other content has another name.
     const key = objectKey(range, part, `${draft.contentSha256.slice(0, 16)}.${format}`)
-    const put = await putOnce(archive, key, draft.body, draft, { contentType: 'application/octet-stream', signal })
+    const put = await putOnce(archive, key, draft.body, draft, { contentType: CONTENT_TYPES[format], signal })
     const { bytes, sha256 } = put.outcome === 'matched' ? put : { bytes: draft.body.bytes, sha256: draft.sha256 }
     const rewritten = {
       ...object,

@@ -165,9 +165,9 @@ const exporter = {
       'Where every raw event goes: a folder, `s3://bucket/prefix`, `gs://bucket/prefix` or `none`. Unset: `archive` in the data folder with the embedded log, none with Kafka.',
     ),
   ),
-  TRIBUTARY_ARCHIVE_FORMAT: Type.Enum(['jsonl.gz', 'jsonl.zst'], {
+  TRIBUTARY_ARCHIVE_FORMAT: Type.Enum(['jsonl.gz', 'jsonl.zst', 'avro'], {
     default: 'jsonl.gz',
-    description: 'Form of its objects.',
+    description: 'Form of its objects; a change holds for those that come, and all are read.',
   }),
   TRIBUTARY_ARCHIVE_RANGE_BYTES: int(
     128 * MIB,

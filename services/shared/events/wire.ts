@@ -1,8 +1,11 @@
 import { ShortTexts } from './short-texts.ts'
 
-/** Avro's binary forms, as far as an event needs them. Numbers are whole and at most 2^52 in size. */
+/** Avro's binary forms, as far as an event needs them. Numbers are whole and at most 2^52 in size; bigints have 64 bits. */
 
 const LONG_MAX = 2 ** 52
+/** Bytes of a long whose bits a number holds exactly. */
+const EXACT_BYTES = 7
+const EXACT_BITS = 7n * BigInt(EXACT_BYTES)
 
 /** Thrown by readers that meet something else than the schema promises. */
 export class MalformedDatum extends Error {
@@ -19,6 +22,20 @@ export function writeLong(target: Buffer, value: number, position: number): numb
     position += 1
   }
   target[position] = rest
+  return position + 1
+}
+
+/** As `writeLong`, for every long. Throws RangeError for what is none. */
+export function writeBigLong(target: Buffer, value: bigint, position: number): number {
+  if (value >= -LONG_MAX && value <= LONG_MAX) return writeLong(target, Number(value), position)
+  if (BigInt.asIntN(64, value) !== value) throw new RangeError('not a long')
+  let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n))
+  while (rest >= 0x80n) {
+    target[position] = Number(rest & 0x7fn) | 0x80
+    rest >>= 7n
+    position += 1
+  }
+  target[position] = Number(rest)
   return position + 1
 }
 
@@ -54,6 +71,24 @@ export class DatumReader {
         return value % 2 === 0 ? value / 2 : -(value + 1) / 2
       }
       scale *= 0x80
+    }
+    throw new MalformedDatum('a number does not end')
+  }
+
+  /** As `long`, for every long. */
+  bigLong(): bigint {
+    let low = 0
+    let high = 0n
+    for (let i = 0; i < longBytesMax; i += 1) {
+      const byte = this.#bytes[this.#position]
+      if (byte === undefined) throw new MalformedDatum('ends inside a number')
+      this.#position += 1
+      if (i < EXACT_BYTES) low += (byte & 0x7f) * 2 ** (7 * i)
+      else high |= BigInt(byte & 0x7f) << BigInt(7 * (i - EXACT_BYTES))
+      if (byte >= 0x80) continue
+      const zigzag = BigInt(low) + (high << EXACT_BITS)
+      if (BigInt.asUintN(64, zigzag) !== zigzag) throw new MalformedDatum('a number is too large')
+      return (zigzag >> 1n) ^ -(zigzag & 1n)
     }
     throw new MalformedDatum('a number does not end')
   }
