@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { readPosition } from '../../services/exporter/deliveries/position.ts'
 import { deliveredKey, type DeliveryPlan, deliveryText, planKey } from '../../services/exporter/domain/delivery.ts'
-import { type Bucket } from '../../services/shared/bucket/port.ts'
+import type { Bucket } from '../../services/shared/bucket/port.ts'
 import { MemoryBucketState, openMemoryBucket } from '../support/memory-bucket.ts'
 
 const course = { project: 'p', stream: 's', createdAtMs: 1_000, course: 'main' }
