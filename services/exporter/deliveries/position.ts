@@ -2,6 +2,7 @@ import { bodyOf, readWhole } from '../../shared/bucket/body.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { AppError, hasCode } from '../../shared/errors.ts'
 import {
+  afterDelivery,
   coursePrefix,
   type CourseName,
   type Delivered,
@@ -24,17 +25,42 @@ const contentType = 'application/json'
 const damaged = (key: string): AppError =>
   new AppError('ARCHIVE_DAMAGED', 'A plan of a delivery cannot be read.', { details: { key } })
 
-/** Reads how far a course has come from the archive's bucket. */
+/** Deliveries that are looked at one by one; a stream makes half a million of them a year. */
+const LISTED_MAX = 512
+
+/** Reads how far a course has come from the archive's bucket, in few listings however many deliveries there were. */
 export async function readPosition(archive: Bucket, course: CourseName, signal: AbortSignal): Promise<Position> {
+  const prefix = coursePrefix(course)
   let planned = 0
   let done = 0
-  for await (const { key } of archive.list(coursePrefix(course), { signal })) {
+  const after = afterDelivery(course, await lowerBound(archive, course, signal))
+  for await (const { key } of archive.list(prefix, { after, signal })) {
     const found = parseCourseKey(key)
     if (found?.kind === 'plan') planned = Math.max(planned, found.sequence)
     if (found?.kind === 'done') done = Math.max(done, found.sequence)
   }
   if (planned === 0) return { plan: undefined, isDone: true }
   return { plan: await readPlan(archive, planKey(course, planned), signal), isDone: done >= planned }
+}
+
+/** A number that the newest delivery lies behind, by LISTED_MAX at most. */
+async function lowerBound(archive: Bucket, course: CourseName, signal: AbortSignal): Promise<number> {
+  const isThereMore = async (sequence: number): Promise<boolean> => {
+    const listed = archive.list(coursePrefix(course), { after: afterDelivery(course, sequence), signal })
+    for await (const _ of listed) return true
+    return false
+  }
+  let bound = 0
+  let step = LISTED_MAX
+  while (await isThereMore(bound + step)) {
+    bound += step
+    step *= 2
+  }
+  while (step > LISTED_MAX) {
+    step /= 2
+    if (await isThereMore(bound + step)) bound += step
+  }
+  return bound
 }
 
 /** Decides on a delivery; gives the plan that holds, which is another writer's when that one was first. */

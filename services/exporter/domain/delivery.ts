@@ -119,6 +119,10 @@ export const planKey = (course: CourseName, sequence: number): string =>
 export const deliveredKey = (course: CourseName, sequence: number): string =>
   `${coursePrefix(course)}${numbered(sequence)}.done.json`
 
+/** A key that lies behind all of a course's deliveries up to this one, and before those that follow. */
+export const afterDelivery = (course: CourseName, sequence: number): string =>
+  `${coursePrefix(course)}${numbered(sequence)}~`
+
 /** The sequence and the kind of a course's object; undefined for any other key. */
 export function parseCourseKey(key: string): { readonly sequence: number; readonly kind: 'plan' | 'done' } | undefined {
   const [, sequence, kind] = /\/(\d{10})\.(plan|done)\.json$/.exec(key) ?? []
