@@ -14,8 +14,10 @@ import {
 } from '../../services/exporter/archive/read-archive.ts'
 import { deliveredKey, deliveryText } from '../../services/exporter/domain/delivery.ts'
 import { WHOLE_ARCHIVE } from '../../services/exporter/domain/scope.ts'
-import { deliveredFiles, eraseArchive } from '../../services/exporter/erasure/erase-archive.ts'
-import { runErasures } from '../../services/exporter/erasure/worker.ts'
+import { COMPACTION_DEFAULTS } from '../../services/exporter/compaction/settings.ts'
+import { deliveredFiles } from '../../services/exporter/erasure/delivered-files.ts'
+import { eraseArchive } from '../../services/exporter/erasure/erase-archive.ts'
+import { runUpkeep } from '../../services/exporter/upkeep/worker.ts'
 import { bodyOf } from '../../services/shared/bucket/body.ts'
 import type { Bucket } from '../../services/shared/bucket/port.ts'
 import { type Deletion, type DeletionRecord, deletionOf } from '../../services/shared/deletions/model.ts'
@@ -142,7 +144,11 @@ const problems = async (): Promise<string[]> => {
 }
 const idsOf = (events: readonly LoggedEvent[]): string[] => events.map(({ id }) => idText(id)).toSorted()
 const eraseWith = (archive: Bucket, deletion: Deletion) =>
-  eraseArchive({ archive, folder: join(base, 'drafts'), signal: never }, deletion, () => undefined)
+  eraseArchive(
+    { archive, folder: join(base, 'drafts'), confirm: async () => undefined, signal: never },
+    deletion,
+    () => undefined,
+  )
 
 test('a person’s events are gone from the files, others are as they were, and the archive proves itself', async () => {
   const { annas, others } = await archived()
@@ -245,7 +251,8 @@ test('deletions reach the archive by themselves, once it has everything of befor
   const stop = new AbortController()
   const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
   const common = { log: pipeline.log, archive: pipeline.bucket, definitions, logger, now: Date.now }
-  const running = runErasures({ ...common, folder: join(base, 'x'), registry: new Registry() }, stop.signal)
+  const settings = { ...COMPACTION_DEFAULTS, enabled: false }
+  const running = runUpkeep({ ...common, settings, folder: join(base, 'x'), registry: new Registry() }, stop.signal)
   await delay(500)
   expect(definitions.get('erasure', 'p', deletion.id)).toBeUndefined()
   await pipeline.exportAll()

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { definedStreams } from '../../exporter/deliveries/defined-streams.ts'
 import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
-import { runErasures } from '../../exporter/erasure/worker.ts'
 import { runDeliveries } from '../../exporter/deliveries/worker.ts'
+import { COMPACTION_DEFAULTS } from '../../exporter/compaction/settings.ts'
+import { runUpkeep } from '../../exporter/upkeep/worker.ts'
 import type { Config } from '../../shared/config.ts'
 import type { OpenedOrganization } from '../../shared/config/organization.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -24,7 +25,7 @@ export interface DeliveriesRoleDeps {
   readonly logger: Logger
 }
 
-/** Carries out the projects' streams, from the archive. */
+/** Carries out the projects' streams, from the archive, and looks after what is in it. */
 export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const { config, organization, log, registry, archive, metrics, logger } = deps
   const streams = definedStreams({
@@ -40,6 +41,7 @@ export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const common = { log, archive, streams, folder, registry: metrics, settings, logger, now: Date.now }
   startInBackground(life, 'deliveries', (signal) => runDeliveries(common, signal))
   const { definitions } = registry
-  const erasures = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
-  startInBackground(life, 'erasures', (signal) => runErasures(erasures, signal))
+  const upkeep = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
+  const compaction = { ...COMPACTION_DEFAULTS, ...config.compaction }
+  startInBackground(life, 'upkeep', (signal) => runUpkeep({ ...upkeep, settings: compaction }, signal))
 }

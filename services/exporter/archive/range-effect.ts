@@ -5,6 +5,7 @@ import { AppError } from '../../shared/errors.ts'
 import type { PartitionClaim } from '../../shared/log/port.ts'
 import { stopped, untilDefinite } from '../../shared/retry.ts'
 import type { Slots } from '../../shared/slots.ts'
+import { CONTENT_TYPES } from '../domain/archive-format.ts'
 import { manifestKey, objectKey, type RangeName } from '../domain/archive-key.ts'
 import { type ExportIntent, formatIntent } from '../domain/intent.ts'
 import { type ArchivedObject, type Manifest, manifestText, parseManifest } from '../domain/manifest.ts'
@@ -27,8 +28,6 @@ export interface RangeEffectDeps {
   readonly uploads: Slots
   readonly logger: Pick<Logger, 'warn' | 'error'>
 }
-
-const CONTENT_TYPES = { 'jsonl.gz': 'application/gzip', 'jsonl.zst': 'application/zstd' } as const
 
 /**
  * One range: intent, effect, end. The effect is the range's objects, then its repeat keys, then its manifest: each a
