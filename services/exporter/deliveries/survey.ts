@@ -1,6 +1,6 @@
 import type { Bucket } from '../../shared/bucket/port.ts'
-import { archivedPartitions, archivedRanges, readManifest } from '../archive/read-archive.ts'
-import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
+import { archivedPartitions, archivedRanges, type ReadManifest, readRange } from '../archive/read-archive.ts'
+import type { ArchivedObject } from '../domain/manifest.ts'
 import { HOUR_MS, manifestKey } from '../domain/archive-key.ts'
 import type { Cursor, Layout, Span } from '../domain/delivery.ts'
 
@@ -19,13 +19,6 @@ export interface Survey {
 
 /** Manifests that one survey looks at: a stream that begins late in a long archive comes there by steps. */
 const LOOKED_MAX = 2_000
-export type ReadManifest = (key: string, signal: AbortSignal) => Promise<Manifest>
-
-/** Of the archive, or of what a process remembers of it. */
-export const manifestReader =
-  (archive: Bucket): ReadManifest =>
-  (key, signal) =>
-    readManifest(archive, key, signal)
 
 /** Whether an object may hold events that a course wants. */
 export function isWanted(object: ArchivedObject, project: string, { collections }: Layout, span: Span): boolean {
@@ -70,7 +63,7 @@ export async function survey(
           open.delete(walk)
           continue
         }
-        const manifest = await read(range.key, signal)
+        const { manifest } = await readRange(archive, range, signal, read)
         looked += 1
         cursor[walk.name] = String(range.last + 1n)
         const wanted = manifest.objects.filter((one) => isWanted(one, course.project, course.layout, course.span))
