@@ -20,8 +20,8 @@ interface KnownPlan {
   readonly isDone: boolean
 }
 
-/** Whether one came of the other, or both of one. */
-function isSibling(key: string, plan: number, index: number): boolean {
+/** Whether it is that merged file, or what became of it. */
+function isOfFamily(key: string, plan: number, index: number): boolean {
   const name = parseMergedKey(key)
   return name?.plan === plan && name.index === index
 }
@@ -57,10 +57,10 @@ export class MergedStates {
       bytes += object?.bytes ?? 0
       fileBytes = Math.max(fileBytes, object?.fileBytes ?? 0)
       isReplaced ||= found.replaced.has(key)
-      isMoving ||= [...found.named.keys()].some((other) => other !== key && isSibling(other, number, index))
+      isMoving ||= [...found.replaced].some((other) => isOfFamily(other, number, index))
     }
-    // In the middle of an erasure, some of its ranges name the file that it becomes.
-    if (bytes < fileBytes && (isReplaced || isMoving)) return { state: 'replaced' }
+    // In the middle of an erasure, some ranges name the file that was, and some the one that it becomes.
+    if (bytes < fileBytes && isMoving) return { state: 'replaced' }
     if (bytes > 0 || isUnsure) return { state: 'named', bytes: isUnsure ? undefined : bytes, fileBytes }
     return { state: isReplaced ? 'replaced' : 'unnamed' }
   }

@@ -7,7 +7,7 @@ import { type ArchivedObject, isMerged } from '../domain/manifest.ts'
 import { eraseContent, isTouched, withoutErased } from './erase-content.ts'
 import { type EraseDeps, type ErasedObjects, NOTHING_ERASED, sumOf } from './erase-deps.ts'
 import type { MergedFiles } from './merged-files.ts'
-import { removeReplaced } from './remove-replaced.ts'
+import { removeReplaced, replacedFiles } from './remove-replaced.ts'
 
 /** What is erased, and where: `isConcerned` spares reading the rest. */
 export interface Erasing {
@@ -25,24 +25,38 @@ export interface Erasing {
 export async function eraseRange(deps: EraseDeps, range: ArchivedRange, erasing: Erasing): Promise<ErasedObjects> {
   const { archive, signal } = deps
   const listed = await readRange(archive, range, signal)
-  const inMerged = await eraseInMerged(deps, listed.manifest.objects, range.hasOlder, erasing)
+  const unsure = range.hasOlder ? await rewriteUnsure(deps, range, listed.manifest.objects, erasing) : NOTHING_ERASED
+  const inMerged = sumOf(unsure, await eraseInMerged(deps, listed.manifest.objects, erasing))
   const inOwn = await eraseOwn(deps, range, inMerged.objects === 0 ? listed : undefined, erasing)
   // An attempt that broke off may have left older ones.
   if (inOwn.objects > 0 || range.hasOlder) await removeReplaced(deps, manifestKey(range), erasing.merged)
   return sumOf(inMerged, inOwn)
 }
 
-/** `isUnsure`: an attempt broke off here, which may have left bytes in a file that are no range's any more. */
+/** An attempt broke off: of a file that some ranges name no more, and of the one that they name instead, no other bytes may stay. */
+async function rewriteUnsure(
+  deps: EraseDeps,
+  range: RangeName,
+  objects: readonly ArchivedObject[],
+  { erase, merged }: Erasing,
+): Promise<ErasedObjects> {
+  let total = NOTHING_ERASED
+  const replaced = await replacedFiles(deps, manifestKey(range))
+  for (const key of [...replaced, ...objects.filter(isMerged).map((object) => object.key)]) {
+    if (!merged.isClean(key)) total = sumOf(total, await merged.rewrite(key, erase))
+  }
+  return total
+}
+
 async function eraseInMerged(
   deps: EraseDeps,
   objects: readonly ArchivedObject[],
-  isUnsure: boolean,
   { isConcerned, erase, merged }: Erasing,
 ): Promise<ErasedObjects> {
   let total = NOTHING_ERASED
   for (const object of objects) {
-    if (!isMerged(object) || merged.isWritten(object.key)) continue
-    if (isUnsure || (isConcerned(object) && (await isTouched(deps, object, erase)))) {
+    if (!isMerged(object) || merged.isClean(object.key) || !isConcerned(object)) continue
+    if (await isTouched(deps, object, erase)) {
       total = sumOf(total, await merged.rewrite(object.key, erase))
     }
   }

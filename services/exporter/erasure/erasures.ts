@@ -49,14 +49,24 @@ export class Erasures {
   /** Those that can be carried out now, oldest first. Rejects as the log does. */
   async due(): Promise<readonly Deletion[]> {
     const found: Deletion[] = []
-    for (const deletion of unfinished(this.#deps.definitions)) if (await this.#isDue(deletion)) found.push(deletion)
+    const blocked = new Set<string>()
+    for (const deletion of unfinished(this.#deps.definitions)) {
+      const name = `${deletion.projectId}/${deletion.collection}`
+      // What one wrote before it failed is found by itself alone: another of the collection would leave it lying there.
+      if (this.#hasFailedLately(deletion)) blocked.add(name)
+      else if (!blocked.has(name) && (await this.#isDue(deletion))) found.push(deletion)
+    }
     return found
   }
 
-  /** Carries one out; a failure is told, and it is due again later. Rejects when the share is lost, and with errors of our own. */
-  async run(deletion: Deletion, share: Share): Promise<void> {
+  /**
+   * Carries one out; a failure is told and gives false, and it is due again later. Rejects when the share is lost, and
+   * with errors of our own.
+   */
+  async run(deletion: Deletion, share: Share): Promise<boolean> {
     try {
       await this.#carryOut(deletion, share)
+      return true
     } catch (error) {
       if (share.signal.aborted || hasCode(error, 'LOG_FENCED')) throw error
       this.#failedAtMs.set(deletion.id, this.#deps.now())
@@ -64,13 +74,17 @@ export class Erasures {
       const fields = { projectId: deletion.projectId, deletion: deletion.id, err: error }
       this.#deps.logger.error(fields, 'a deletion did not reach the archive and is tried again')
       if (!isRetryable(error) && !hasCode(error, 'ARCHIVE_DAMAGED') && !hasCode(error, 'BUCKET_REFUSED')) throw error
+      return false
     }
+  }
+
+  #hasFailedLately({ id }: Deletion): boolean {
+    return this.#deps.now() < (this.#failedAtMs.get(id) ?? -FAILED_AGAIN_MS) + FAILED_AGAIN_MS
   }
 
   async #isDue({ id, atMs }: Deletion): Promise<boolean> {
     const { log, now } = this.#deps
-    const isEarly = now() < atMs + KNOWN_EVERYWHERE_MS
-    if (isEarly || now() < (this.#failedAtMs.get(id) ?? -FAILED_AGAIN_MS) + FAILED_AGAIN_MS) return false
+    if (now() < atMs + KNOWN_EVERYWHERE_MS) return false
     const ends = this.#fences.get(id) ?? (await endsOf(log))
     this.#fences.set(id, ends)
     return isArchivedTo(log, ends)

@@ -46,7 +46,7 @@ const damaged = (message: string, key: string): AppError =>
  */
 export class MergedFiles {
   readonly #deps: EraseDeps
-  readonly #written = new LRUCache<string, true>({ max: NAMES_MAX })
+  readonly #clean = new LRUCache<string, true>({ max: NAMES_MAX })
   readonly #removed = new LRUCache<string, true>({ max: NAMES_MAX })
   readonly #plans = new LRUCache<number, CompactionPlan>({ max: PLANS_MAX })
 
@@ -54,9 +54,9 @@ export class MergedFiles {
     this.#deps = deps
   }
 
-  /** Whether this erasure wrote the file, so that there is nothing to be erased in it. */
-  isWritten(key: string): boolean {
-    return this.#written.has(key)
+  /** Whether there is nothing (any more) to be done about a file, as this erasure knows. */
+  isClean(key: string): boolean {
+    return this.#clean.has(key) || this.#removed.has(key)
   }
 
   /**
@@ -68,11 +68,11 @@ export class MergedFiles {
     const { archive, signal, confirm } = this.#deps
     const parts = await this.#parts(key)
     const [{ object } = { object: undefined }] = parts
-    if (object === undefined) return NOTHING_ERASED
+    if (object === undefined) return this.#nothingTo(key)
     const touched = new Set<Part>()
     for (const part of parts) if (await isTouched(this.#deps, part.object, erase)) touched.add(part)
     const isCovered = parts.reduce((sum, part) => sum + part.object.bytes, 0) === object.file_bytes
-    if (touched.size === 0 && isCovered) return NOTHING_ERASED
+    if (touched.size === 0 && isCovered) return this.#nothingTo(key)
 
     const found = await this.#write(key, parts, touched, erase)
     await confirm()
@@ -88,15 +88,21 @@ export class MergedFiles {
     return { erased, changed: found.changed, objects: 1 }
   }
 
-  /** Deletes a file that older manifests name, unless the newest one of any of its ranges does. */
-  async removeUnlessNamed(key: string): Promise<void> {
-    if (this.#removed.has(key)) return
+  #nothingTo(key: string): ErasedObjects {
+    this.#clean.set(key, true)
+    return NOTHING_ERASED
+  }
+
+  /** Deletes a file that older manifests name, unless the newest one of any of its ranges does: then it gives false. */
+  async removeUnlessNamed(key: string): Promise<boolean> {
+    if (this.#removed.has(key)) return true
     // The last ones are the last to be given other manifests.
     for (const manifest of (await this.#rangesOf(key)).toReversed()) {
-      if ((await this.#objects(manifest)).some((object) => object.key === key)) return
+      if ((await this.#objects(manifest)).some((object) => object.key === key)) return false
     }
     await this.#deps.confirm()
     await this.#remove(key)
+    return true
   }
 
   async #remove(key: string): Promise<void> {
@@ -179,7 +185,7 @@ export class MergedFiles {
       const options = { contentType: CONTENT_TYPES[format], signal }
       const { outcome } = await putOnce(archive, next, draft.body, stamp, options)
       if (outcome === 'mismatched') throw damaged('Something else has the name of a merged file.', next)
-      this.#written.set(next, true)
+      this.#clean.set(next, true)
       return { key: next, fileBytes: at, parts: found, changed }
     } finally {
       await draft.dispose()

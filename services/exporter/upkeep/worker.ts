@@ -65,7 +65,7 @@ export async function runUpkeep(deps: UpkeepDeps, signal: AbortSignal): Promise<
     const compaction = compactionOf(share)
     const isSettled = await guarded(share, async () => compaction.settle())
     const due = await erasures.due()
-    if (isSettled === true) for (const deletion of due) await erasures.run(deletion, share)
+    if (isSettled === true) for (const deletion of due) if (!(await erasures.run(deletion, share))) break
     if (isSettled === undefined || due.length > 0 || !settings.enabled) return
     await guarded(share, async () => compaction.advance())
   }
