@@ -111,6 +111,12 @@ export interface Config {
     readonly tail: TailConfig
   }
   readonly streams: StreamSettings
+  readonly compaction: {
+    readonly enabled: boolean
+    readonly targetBytes: number
+    readonly closedAfterMs: number
+    readonly graceMs: number
+  }
   readonly deliveries: { readonly makingMax: number; readonly sendingMax: number; readonly memoryBytesMax: number }
 }
 
@@ -262,6 +268,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, cw
       },
     },
     streams: streams(e, cwd, problems),
+    compaction: {
+      enabled: e.TRIBUTARY_COMPACTION,
+      targetBytes: e.TRIBUTARY_COMPACTION_TARGET_MIB * 1024 * 1024,
+      closedAfterMs: e.TRIBUTARY_COMPACTION_AFTER_S * 1_000,
+      graceMs: e.TRIBUTARY_COMPACTION_GRACE_S * 1_000,
+    },
     deliveries: {
       makingMax: e.TRIBUTARY_DELIVERIES_MADE,
       sendingMax: e.TRIBUTARY_DELIVERIES_SENT,

@@ -44,6 +44,30 @@ export function bucketContract(name: string, open: () => Promise<Bucket>, openMi
       expect(await text('empty')).toBe('')
     })
 
+    it('gives a part of an object, and fails where it ends before the part does', async () => {
+      const bytes = randomBytes(300_000)
+      await bucket.put('part/whole', bodyOf(bytes), options)
+      const part = async (at: number, length: number): Promise<Buffer | undefined> => {
+        const stream = await bucket.get('part/whole', signal, { at, bytes: length })
+        return stream && buffer(stream)
+      }
+      for (const [at, length] of [
+        [0, 1],
+        [0, 300_000],
+        [1, 200_000],
+        [70_000, 140_000],
+        [299_999, 1],
+      ] as const) {
+        expect((await part(at, length))?.equals(bytes.subarray(at, at + length))).toBe(true)
+      }
+      expect(await codeOf(part(299_990, 11))).toMatch(/^BUCKET_/)
+      expect(await codeOf(part(0, 300_001))).toMatch(/^BUCKET_/)
+      expect(await codeOf(part(300_000, 1))).toMatch(/^BUCKET_/)
+      expect(await bucket.get('part/none', signal, { at: 0, bytes: 1 })).toBeUndefined()
+      const seen = await prefixedBucket(bucket, 'part/').get('whole', signal, { at: 5, bytes: 3 })
+      expect(seen && (await buffer(seen)).equals(bytes.subarray(5, 8))).toBe(true)
+    })
+
     it('knows of no object that is not there', async () => {
       expect(await bucket.head('nobody', signal)).toBeUndefined()
       expect(await bucket.get('nobody', signal)).toBeUndefined()

@@ -15,8 +15,10 @@ import {
 import { ARCHIVE_FORMATS } from '../../services/exporter/domain/archive-format.ts'
 import { deliveredKey, deliveryText } from '../../services/exporter/domain/delivery.ts'
 import { WHOLE_ARCHIVE } from '../../services/exporter/domain/scope.ts'
-import { deliveredFiles, eraseArchive } from '../../services/exporter/erasure/erase-archive.ts'
-import { runErasures } from '../../services/exporter/erasure/worker.ts'
+import { COMPACTION_DEFAULTS } from '../../services/exporter/compaction/settings.ts'
+import { deliveredFiles } from '../../services/exporter/erasure/delivered-files.ts'
+import { eraseArchive } from '../../services/exporter/erasure/erase-archive.ts'
+import { runUpkeep } from '../../services/exporter/upkeep/worker.ts'
 import type { ExporterSettings } from '../../services/exporter/settings.ts'
 import { bodyOf } from '../../services/shared/bucket/body.ts'
 import type { Bucket } from '../../services/shared/bucket/port.ts'
@@ -146,7 +148,11 @@ const problems = async (): Promise<string[]> => {
 }
 const idsOf = (events: readonly LoggedEvent[]): string[] => events.map(({ id }) => idText(id)).toSorted()
 const eraseWith = (archive: Bucket, deletion: Deletion) =>
-  eraseArchive({ archive, folder: join(base, 'drafts'), signal: never }, deletion, () => undefined)
+  eraseArchive(
+    { archive, folder: join(base, 'drafts'), confirm: async () => undefined, signal: never },
+    deletion,
+    () => undefined,
+  )
 
 test.each(ARCHIVE_FORMATS)(
   'a person’s events are gone from files of %s, others are as they were, and the archive proves itself',
@@ -252,7 +258,8 @@ test('deletions reach the archive by themselves, once it has everything of befor
   const stop = new AbortController()
   const logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
   const common = { log: pipeline.log, archive: pipeline.bucket, definitions, logger, now: Date.now }
-  const running = runErasures({ ...common, folder: join(base, 'x'), registry: new Registry() }, stop.signal)
+  const settings = { ...COMPACTION_DEFAULTS, enabled: false }
+  const running = runUpkeep({ ...common, settings, folder: join(base, 'x'), registry: new Registry() }, stop.signal)
   await delay(500)
   expect(definitions.get('erasure', 'p', deletion.id)).toBeUndefined()
   await pipeline.exportAll()

@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { carryOut } from '../../services/exporter/deliveries/carry-out.ts'
 import { DeliveryMetrics } from '../../services/exporter/deliveries/metrics.ts'
 import { DELIVERY_DEFAULTS } from '../../services/exporter/deliveries/settings.ts'
-import { manifestReader } from '../../services/exporter/deliveries/survey.ts'
+import { readManifest } from '../../services/exporter/archive/read-archive.ts'
 import {
   type CourseName,
   deliveriesPrefix,
@@ -93,7 +93,7 @@ export async function expectSameAgain(
   const again = await openFolderBucket(`${folder}/again`)
   const deps = {
     archive,
-    readManifest: manifestReader(archive),
+    readManifest: async (key: string, stop: AbortSignal) => readManifest(archive, key, stop),
     folder: `${folder}/spool`,
     budget: new MemoryBudget(DELIVERY_DEFAULTS.memoryBytesMax),
     settings: DELIVERY_DEFAULTS,

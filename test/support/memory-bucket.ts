@@ -43,10 +43,13 @@ export function openMemoryBucket(state: MemoryBucketState, step: Step): Bucket {
         const found = state.objects.get(key)
         return found && { key, bytes: found.bytes.length, metadata: found.metadata }
       }),
-    get: (key) =>
+    get: (key, _signal, range) =>
       around(`get ${key}`, () => {
         const found = state.objects.get(key)
-        return found && Readable.from([found.bytes], { objectMode: false })
+        const bytes = range === undefined ? found?.bytes : found?.bytes.subarray(range.at, range.at + range.bytes)
+        if (bytes === undefined || found === undefined) return undefined
+        if (bytes.length < (range?.bytes ?? 0)) throw new AppError('BUCKET_UNAVAILABLE', 'The bytes end early.')
+        return Readable.from([bytes], { objectMode: false })
       }),
     async *list(prefix, { after = '' }) {
       const found = await around(`list ${prefix}`, () =>

@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import { columnCatalogue } from '../../exporter/deliveries/column-catalogue.ts'
 import { definedStreams } from '../../exporter/deliveries/defined-streams.ts'
 import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
-import { runErasures } from '../../exporter/erasure/worker.ts'
 import { runDeliveries } from '../../exporter/deliveries/worker.ts'
+import { COMPACTION_DEFAULTS } from '../../exporter/compaction/settings.ts'
+import { runUpkeep } from '../../exporter/upkeep/worker.ts'
 import type { Config } from '../../shared/config.ts'
 import type { OpenedOrganization } from '../../shared/config/organization.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -28,7 +29,7 @@ export interface DeliveriesRoleDeps {
   readonly logger: Logger
 }
 
-/** Carries out the projects' streams, from the archive. */
+/** Carries out the projects' streams, from the archive, and looks after what is in it. */
 export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const { config, organization, log, registry, archive, warehouse, metrics, logger } = deps
   const streams = definedStreams({
@@ -45,6 +46,7 @@ export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const common = { log, archive, streams, catalogue, folder, registry: metrics, settings, logger, now: Date.now }
   startInBackground(life, 'deliveries', (signal) => runDeliveries(common, signal))
   const { definitions } = registry
-  const erasures = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
-  startInBackground(life, 'erasures', (signal) => runErasures(erasures, signal))
+  const upkeep = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
+  const compaction = { ...COMPACTION_DEFAULTS, ...config.compaction }
+  startInBackground(life, 'upkeep', (signal) => runUpkeep({ ...upkeep, settings: compaction }, signal))
 }

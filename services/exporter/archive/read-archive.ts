@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { readWhole } from '../../shared/bucket/body.ts'
-import type { Bucket } from '../../shared/bucket/port.ts'
-import { AppError } from '../../shared/errors.ts'
+import type { Bucket, ByteRange } from '../../shared/bucket/port.ts'
+import { AppError, hasCode } from '../../shared/errors.ts'
 import { MalformedDatum } from '../../shared/events/wire.ts'
 import {
   manifestAfter,
+  manifestKey,
   MANIFESTS_PREFIX,
   manifestsPrefix,
   parseRangeKey,
@@ -15,12 +16,18 @@ import {
 } from '../domain/archive-key.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
 import { eventsOf } from '../domain/lines.ts'
-import { type ArchivedObject, type Manifest, parseManifest } from '../domain/manifest.ts'
+import { type ArchivedObject, isMerged, type Manifest, parseManifest } from '../domain/manifest.ts'
 import { linesOfAvro } from './avro-lines.ts'
 import { zstdContent } from './zstd-frames.ts'
 
 const damaged = (message: string, key: string, cause?: unknown): AppError =>
   new AppError('ARCHIVE_DAMAGED', message, { cause, details: { key } })
+const missing = (message: string, key: string): AppError =>
+  new AppError('ARCHIVE_DAMAGED', message, { details: { key, reason: 'missing' } })
+
+/** Whether that is what is wrong: something is not there. It may have been replaced since it was heard of. */
+export const isMissing = (error: unknown): boolean =>
+  hasCode(error, 'ARCHIVE_DAMAGED') && error.details['reason'] === 'missing'
 
 /** The partitions that the archive has manifests of, by epoch and number. One listing each. */
 export async function archivedPartitions(bucket: Bucket, signal: AbortSignal): Promise<readonly PartitionName[]> {
@@ -51,6 +58,8 @@ async function firstRange(
 export interface ArchivedRange extends RangeName {
   readonly key: string
   readonly revision: number
+  /** Older manifests of the range are there still. */
+  readonly hasOlder: boolean
 }
 
 /** Ranges of a partition whose manifests are there, from the one that begins at `from` or later on, in order. */
@@ -67,8 +76,9 @@ export async function* archivedRanges(
   })) {
     const range = parseRangeKey(key)
     if (range === undefined) continue
-    if (newest !== undefined && (newest.first !== range.first || newest.last !== range.last)) yield newest
-    newest = { ...range, key }
+    const hasOlder = newest !== undefined && newest.first === range.first && newest.last === range.last
+    if (newest !== undefined && !hasOlder) yield newest
+    newest = { ...range, key, hasOlder }
   }
   if (newest !== undefined) yield newest
 }
@@ -77,17 +87,52 @@ export async function* archivedRanges(
 export async function newestManifest(bucket: Bucket, firstKey: string, signal: AbortSignal): Promise<string> {
   let newest: string | undefined
   for await (const { key } of bucket.list(firstKey.replace(/json$/, ''), { signal })) newest = key
-  if (newest === undefined) throw damaged('A manifest of the archive is not there any more.', firstKey)
+  if (newest === undefined) throw missing('A manifest of the archive is not there any more.', firstKey)
   return newest
 }
 
 /** Rejects with ARCHIVE_DAMAGED when it is not there, or is no manifest. */
 export async function readManifest(bucket: Bucket, key: string, signal: AbortSignal): Promise<Manifest> {
   const bytes = await readWhole(bucket, key, signal)
-  if (bytes === undefined) throw damaged('A manifest of the archive is not there any more.', key)
+  if (bytes === undefined) throw missing('A manifest of the archive is not there any more.', key)
   const manifest = parseManifest(bytes)
   if (manifest === undefined) throw damaged('A manifest of the archive cannot be read.', key)
   return manifest
+}
+
+export type ReadManifest = (key: string, signal: AbortSignal) => Promise<Manifest>
+
+/** The newest manifest of a range and its key, by that of its first, however often it is replaced meanwhile. Rejects as `readManifest` does. */
+export async function readNewest(
+  bucket: Bucket,
+  firstKey: string,
+  signal: AbortSignal,
+  read: ReadManifest = async (key) => readManifest(bucket, key, signal),
+): Promise<{ readonly key: string; readonly manifest: Manifest }> {
+  for (let tried: string | undefined; ; ) {
+    const key = await newestManifest(bucket, firstKey, signal)
+    try {
+      return { key, manifest: await read(key, signal) }
+    } catch (error) {
+      if (!isMissing(error) || key === tried) throw error
+      tried = key
+    }
+  }
+}
+
+/** The manifest of a range that was listed, or the one that has replaced it since. Rejects as `readManifest` does. */
+export async function readRange(
+  bucket: Bucket,
+  range: ArchivedRange,
+  signal: AbortSignal,
+  read: ReadManifest = async (key) => readManifest(bucket, key, signal),
+): Promise<{ readonly key: string; readonly manifest: Manifest }> {
+  try {
+    return { key: range.key, manifest: await read(range.key, signal) }
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    return readNewest(bucket, manifestKey(range), signal, read)
+  }
 }
 
 /**
@@ -99,8 +144,8 @@ export async function* readObject(
   object: ArchivedObject,
   signal: AbortSignal,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
-  const stored = await bucket.get(object.key, signal)
-  if (stored === undefined) throw damaged('An object of the archive is not there any more.', object.key)
+  const stored = await bucket.get(object.key, signal, placeOf(object))
+  if (stored === undefined) throw missing('An object of the archive is not there any more.', object.key)
   const hash = createHash('sha256')
   let events = 0
   async function* content(of: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -151,3 +196,37 @@ function gunzipped(stored: Readable): AsyncIterable<Buffer> {
 const isEncoding = (error: unknown): boolean =>
   error instanceof MalformedDatum ||
   /^(Z_|ZSTD_|ERR_ZSTD|ERR_BUFFER_TOO_LARGE)/.test(String((error as NodeJS.ErrnoException).code))
+
+/** Of an object in a merged file: which of the file's bytes are its own. */
+export const placeOf = (object: ArchivedObject): ByteRange | undefined =>
+  isMerged(object) ? { at: object.at, bytes: object.bytes } : undefined
+
+/**
+ * As `readObject`, for who read the range's manifest some time ago: where the object was replaced since (merged with
+ * others, events erased), what stands in its place is read, and nothing where nothing does. `firstKey` is that of the
+ * range's first manifest.
+ */
+export async function* readObjectNow(
+  bucket: Bucket,
+  firstKey: string,
+  object: ArchivedObject,
+  signal: AbortSignal,
+): AsyncGenerator<readonly ArchivedEvent[]> {
+  for (let wanted = object; ; ) {
+    try {
+      yield* readObject(bucket, wanted, signal)
+      return
+    } catch (error) {
+      if (!isMissing(error)) throw error // before the first batch, if at all
+      const { manifest } = await readNewest(bucket, firstKey, signal)
+      const found = manifest.objects.find((one) => isSamePart(one, object))
+      if (found === undefined) return
+      if (found.key === wanted.key) throw error
+      wanted = found
+    }
+  }
+}
+
+/** Of one range, whether they hold its events of one project, collection and hour, of which there is one object each. */
+export const isSamePart = (one: ArchivedObject, other: ArchivedObject): boolean =>
+  one.project === other.project && one.collection === other.collection && one.hour === other.hour

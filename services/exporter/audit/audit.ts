@@ -1,18 +1,24 @@
+import { LRUCache } from 'lru-cache'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import type { Erase } from '../../shared/deletions/domain/erase.ts'
 import { hasCode } from '../../shared/errors.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { inParallel } from '../archive/in-parallel.ts'
 import { loggedEvent } from '../archive/logged-event.ts'
-import { archivedPartitions, archivedRanges, readManifest } from '../archive/read-archive.ts'
-import { manifestsPrefix, type PartitionName, type RangeName } from '../domain/archive-key.ts'
+import {
+  archivedPartitions,
+  archivedRanges,
+  type ArchivedRange as ListedRange,
+  readRange,
+} from '../archive/read-archive.ts'
+import { manifestKey, manifestsPrefix, type PartitionName, type RangeName } from '../domain/archive-key.ts'
 import { EMPTY_PRINT, EventPrint } from '../domain/event-print.ts'
 import { KeyTally } from '../domain/key-tally.ts'
 import { manifestFaults } from '../domain/manifest-faults.ts'
 import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
 import { RangeCover } from '../domain/range-cover.ts'
 import { type ArchiveScope, isInScope, toHours } from '../domain/scope.ts'
-import { checkObject } from './check-object.ts'
+import { checkObjectNow } from './check-object.ts'
 import { type ArchivedRange, WarehouseComparison } from './compare-warehouse.ts'
 import { type AuditFinding, newReport, type PartitionReport } from './finding.ts'
 import type { RejectedOffsets } from './rejected-offsets.ts'
@@ -20,6 +26,8 @@ import { damagedTodo, groupOf, type Reached, Strays } from './strays.ts'
 
 /** Objects that are read at once. */
 const READS_MAX = 6
+/** Names of objects that were told of and are remembered. */
+const TOLD_MAX = 10_000
 
 /** What the log knows of the archive's partitions; only of the topic's present life. */
 export interface LogState {
@@ -70,6 +78,7 @@ class Audit {
   readonly #reports = new Map<string, PartitionReport>()
   readonly #reached = new Map<string, Reached>()
   readonly #expected = new KeyTally()
+  readonly #told = new LRUCache<string, true>({ max: TOLD_MAX })
   #ranges = 0
   #events = 0
 
@@ -160,14 +169,14 @@ class Audit {
     return false
   }
 
-  async #manifest(range: RangeName & { readonly key: string }, report: PartitionReport): Promise<Manifest | undefined> {
+  async #manifest(range: ListedRange, report: PartitionReport): Promise<Manifest | undefined> {
     const { bucket, signal } = this.#deps
     const bad = (says: string): void => {
       report.damaged += 1
       this.#deps.onFinding({ level: 'problem', kind: 'bad_manifest', key: range.key, says, todo: damagedTodo(range) })
     }
     try {
-      const manifest = await readManifest(bucket, range.key, signal)
+      const { manifest } = await readRange(bucket, range, signal)
       for (const fault of manifestFaults(range, manifest)) bad(`It does not agree with itself: ${fault}.`)
       report.events += manifest.events
       report.bytes += manifest.objects.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -186,7 +195,7 @@ class Audit {
     report: PartitionReport,
   ): Promise<ArchivedRange | undefined> {
     const inScope = manifest.objects.filter((object) => isInScope(this.#scope, nameIn(object)))
-    for (const object of inScope) this.#expected.add(groupOf(nameIn(object)), object.key, object.bytes)
+    for (const object of inScope) this.#expected.addNamed(groupOf(nameIn(object)), object)
     const name = { first: range.first, last: range.last, manifestKey: range.key }
     if (this.#deps.quick) {
       const count = inScope.reduce((sum, { events }) => sum + events, 0)
@@ -198,12 +207,14 @@ class Audit {
     const kept = new EventPrint()
     let isWhole = true
     await inParallel(inScope, READS_MAX, async (object) => {
-      const outcome = await checkObject(bucket, object, signal, (event) => {
+      const outcome = await checkObjectNow(bucket, manifestKey(range), object, signal, (event) => {
         all.add(event.id, event.offset)
         if (erase(loggedEvent(object, event)) !== null) kept.add(event.id, event.offset)
       })
       if (outcome.state === 'whole') return
       isWhole = false
+      if (outcome.state === 'missing' && this.#told.has(object.key)) return // a merged file is of many ranges
+      this.#told.set(object.key, true)
       report[outcome.state] += 1
       const kind = outcome.state === 'missing' ? 'missing_object' : 'damaged_object'
       onFinding({ level: 'problem', kind, key: object.key, says: outcome.says, todo: damagedTodo(range) })

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { hasCode } from '../../shared/errors.ts'
-import { readObject } from '../archive/read-archive.ts'
+import { isSamePart, readNewest, readObject } from '../archive/read-archive.ts'
 import { HOUR_MS } from '../domain/archive-key.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
-import type { ArchivedObject } from '../domain/manifest.ts'
+import { type ArchivedObject, isMerged, type MergedObject } from '../domain/manifest.ts'
 
 export type ObjectState = { readonly state: 'whole' } | { readonly state: 'missing' | 'damaged'; readonly says: string }
 
@@ -14,7 +14,7 @@ export type ObjectState = { readonly state: 'whole' } | { readonly state: 'missi
  * line's offset and hour. Rejects as the bucket does; what is wrong with the object itself is the result.
  */
 export async function checkObject(
-  bucket: Pick<Bucket, 'get'>,
+  bucket: Pick<Bucket, 'get' | 'head'>,
   object: ArchivedObject,
   signal: AbortSignal,
   onEvent: (event: ArchivedEvent) => void,
@@ -30,8 +30,8 @@ export async function checkObject(
     }
   }
   const tapped: Pick<Bucket, 'get'> = {
-    async get(key, signal) {
-      const stored = await bucket.get(key, signal)
+    async get(key, signal, range) {
+      const stored = await bucket.get(key, signal, range)
       isThere = stored !== undefined
       return stored && Readable.from(tap(stored), { objectMode: false })
     },
@@ -45,6 +45,9 @@ export async function checkObject(
       }
     }
   } catch (error) {
+    if (isMerged(object) && (await isOtherSize(bucket, object, signal))) {
+      return { state: 'damaged', says: `Its file has not the ${object.file_bytes} bytes that its manifest says.` }
+    }
     if (!hasCode(error, 'ARCHIVE_DAMAGED')) throw error
     return isThere ? { state: 'damaged', says: error.message } : { state: 'missing', says: 'It is not there.' }
   }
@@ -54,6 +57,38 @@ export async function checkObject(
     return { state: 'damaged', says: 'Its bytes are not those that the manifest has the SHA-256 of.' }
   }
   return { state: 'whole' }
+}
+
+/** A part that lies beyond its file's end cannot be asked for. */
+async function isOtherSize(
+  bucket: Pick<Bucket, 'head'>,
+  { key, file_bytes: bytes }: MergedObject,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const file = await bucket.head(key, signal)
+  return file !== undefined && file.bytes !== bytes
+}
+
+/**
+ * As `checkObject`. One that is not there may have been replaced since its manifest was read: then what the range's newest
+ * manifest has in its place is checked, and nothing where that has nothing. `firstKey` is that of the range's first manifest.
+ */
+export async function checkObjectNow(
+  bucket: Bucket,
+  firstKey: string,
+  object: ArchivedObject,
+  signal: AbortSignal,
+  onEvent: (event: ArchivedEvent) => void,
+): Promise<ObjectState> {
+  for (let wanted = object; ; ) {
+    const outcome = await checkObject(bucket, wanted, signal, onEvent)
+    if (outcome.state !== 'missing') return outcome
+    const { manifest } = await readNewest(bucket, firstKey, signal)
+    const found = manifest.objects.find((one) => isSamePart(one, object))
+    if (found === undefined) return { state: 'whole' }
+    if (found.key === wanted.key) return outcome
+    wanted = found
+  }
 }
 
 class LineCheck {

@@ -2,9 +2,9 @@ import type { Bucket } from '../../shared/bucket/port.ts'
 import type { Erase } from '../../shared/deletions/domain/erase.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { loggedEvent } from '../archive/logged-event.ts'
-import { readManifest, readObject } from '../archive/read-archive.ts'
+import { readNewest, readObjectNow } from '../archive/read-archive.ts'
 import { RANGES_A_QUESTION, storedIds, storedPrints } from '../archive/stored-ranges.ts'
-import type { PartitionName } from '../domain/archive-key.ts'
+import { manifestKey, type PartitionName } from '../domain/archive-key.ts'
 import { isSamePrint, type PrintValue } from '../domain/event-print.ts'
 import type { Offsets } from '../domain/range-cover.ts'
 import { type ArchiveScope, isInScope } from '../domain/scope.ts'
@@ -75,10 +75,11 @@ export class WarehouseComparison {
     const missing: bigint[] = []
     const extra: bigint[] = []
     const unknown = new Set(stored.keys())
-    const { objects } = await readManifest(bucket, range.manifestKey, signal)
+    const firstKey = manifestKey({ ...this.#partition, first: range.first, last: range.last })
+    const { objects } = (await readNewest(bucket, firstKey, signal)).manifest
     for (const object of objects) {
       if (!isInScope(scope, { project: object.project, hourMs: Date.parse(object.hour) })) continue
-      for await (const batch of readObject(bucket, object, signal)) {
+      for await (const batch of readObjectNow(bucket, firstKey, object, signal)) {
         for (const event of batch) {
           const ids = stored.get(event.offset) ?? []
           unknown.delete(event.offset)

@@ -1,24 +1,37 @@
 import { LRUCache } from 'lru-cache'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { readWhole } from '../../shared/bucket/body.ts'
-import { manifestKey, type RangeName } from '../domain/archive-key.ts'
-import { hasCode } from '../../shared/errors.ts'
-import { newestManifest } from '../archive/read-archive.ts'
-import { parseManifest } from '../domain/manifest.ts'
+import { manifestKey, parseRangeKey, type RangeName } from '../domain/archive-key.ts'
+import { type Manifest, parseManifest } from '../domain/manifest.ts'
 
-/** What the manifest of a range says of its objects: none is there, it cannot be read, or their sizes by key. */
-export type KnownManifest = 'none' | 'unreadable' | ReadonlyMap<string, number>
+interface NamedObject {
+  /** Its own, and those of the file in which it lies: the same where it lies there alone. */
+  readonly bytes: number
+  readonly fileBytes: number
+}
+
+/** What the manifests of a range say of its objects. */
+export interface KnownObjects {
+  /** By key: the newest one. */
+  readonly named: ReadonlyMap<string, NamedObject>
+  /** Keys that older ones name, which are there still: they were replaced, and are about to be removed. */
+  readonly replaced: ReadonlySet<string>
+}
+
+/** None is there, the newest cannot be read, or what they say. */
+export type KnownManifest = 'none' | 'unreadable' | KnownObjects
 
 /** Names of objects that are remembered, over all manifests. */
 const NAMES_MAX = 100_000
+const TRIES_MAX = 3
 
 /** Manifests looked up by range; those used last stay in memory. */
 export class KnownManifests {
   readonly #bucket: Bucket
   readonly #signal: AbortSignal
-  readonly #cache = new LRUCache<string, Exclude<KnownManifest, undefined>>({
+  readonly #cache = new LRUCache<string, KnownManifest>({
     maxSize: NAMES_MAX,
-    sizeCalculation: (known) => (typeof known === 'string' ? 1 : known.size + 1),
+    sizeCalculation: (known) => (typeof known === 'string' ? 1 : known.named.size + known.replaced.size + 1),
   })
 
   constructor(bucket: Bucket, signal: AbortSignal) {
@@ -27,18 +40,40 @@ export class KnownManifests {
   }
 
   async of(range: RangeName): Promise<KnownManifest> {
+    return this.#cache.get(manifestKey(range)) ?? this.ofNow(range)
+  }
+
+  /** As they are now, whatever was known of them. */
+  async ofNow(range: RangeName): Promise<KnownManifest> {
     const key = manifestKey(range)
-    const cached = this.#cache.get(key)
-    if (cached !== undefined) return cached
-    const newest = await newestManifest(this.#bucket, key, this.#signal).catch((error: unknown) => {
-      if (hasCode(error, 'ARCHIVE_DAMAGED')) return undefined
-      throw error
-    })
-    const bytes = newest === undefined ? undefined : await readWhole(this.#bucket, newest, this.#signal)
-    const manifest = bytes && parseManifest(bytes)
-    const sizes = manifest && new Map(manifest.objects.map((object) => [object.key, object.bytes]))
-    const known = bytes === undefined ? 'none' : (sizes ?? 'unreadable')
+    const known = await this.#look(key)
     this.#cache.set(key, known)
     return known
+  }
+
+  async #look(firstKey: string, tries = TRIES_MAX): Promise<KnownManifest> {
+    const keys: string[] = []
+    for await (const { key } of this.#bucket.list(firstKey.replace(/json$/, ''), { signal: this.#signal })) {
+      if (parseRangeKey(key) !== undefined) keys.push(key)
+    }
+    const newest = keys.pop()
+    const manifest = newest === undefined ? 'none' : await this.#read(newest)
+    // Replaced between the two: its successor is there.
+    if (manifest === 'none' && newest !== undefined && tries > 1) return this.#look(firstKey, tries - 1)
+    if (typeof manifest === 'string') return manifest
+    const named = new Map<string, NamedObject>()
+    for (const { key, bytes, file_bytes: fileBytes = bytes } of manifest.objects) named.set(key, { bytes, fileBytes })
+    const replaced = new Set<string>()
+    for (const old of keys) {
+      const before = await this.#read(old)
+      if (typeof before === 'string') continue
+      for (const { key } of before.objects) if (!named.has(key)) replaced.add(key)
+    }
+    return { named, replaced }
+  }
+
+  async #read(key: string): Promise<Manifest | 'none' | 'unreadable'> {
+    const bytes = await readWhole(this.#bucket, key, this.#signal)
+    return bytes === undefined ? 'none' : (parseManifest(bytes) ?? 'unreadable')
   }
 }

@@ -9,7 +9,7 @@ import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Slots } from '../../shared/slots.ts'
 import { renderPrefix } from '../../shared/streams/prefix.ts'
 import { type PutOutcome, putOnce } from '../archive/put-once.ts'
-import { newestManifest, readObject } from '../archive/read-archive.ts'
+import { type ReadManifest, readNewest, readObjectNow } from '../archive/read-archive.ts'
 import { sha256Of } from '../archive/sha256.ts'
 import {
   type CourseName,
@@ -28,7 +28,7 @@ import type { MemoryBudget } from '../spool/memory-budget.ts'
 import { type FileGroup, GroupSpool } from './group-spool.ts'
 import type { DeliveryMetrics } from './metrics.ts'
 import type { DeliverySettings } from './settings.ts'
-import { isWanted, type ReadManifest } from './survey.ts'
+import { isWanted } from './survey.ts'
 
 export interface CarryOutDeps {
   readonly archive: Bucket
@@ -104,20 +104,27 @@ function rootOf(template: string, { project, stream }: DeliveryPlan): string {
   return constant.slice(0, constant.lastIndexOf('/') + 1)
 }
 
+/** Of a range: the key of its first manifest, and what its newest one says of an object. */
+interface WantedObject {
+  readonly manifest: string
+  readonly object: ArchivedObject
+}
+
 /** By collection, in the order in which their events are written: of hours, then of partitions and offsets. */
 async function wantedObjects(
   { archive, readManifest }: CarryOutDeps,
   plan: DeliveryPlan,
   signal: AbortSignal,
-): Promise<ReadonlyMap<string, readonly ArchivedObject[]>> {
-  const found = new Map<string, ArchivedObject[]>()
+): Promise<ReadonlyMap<string, readonly WantedObject[]>> {
+  const found = new Map<string, WantedObject[]>()
   for (const key of plan.manifests.toSorted()) {
-    const { objects } = await readManifest(await newestManifest(archive, key, signal), signal)
-    for (const object of objects) {
+    const { manifest } = await readNewest(archive, key, signal, readManifest)
+    for (const object of manifest.objects) {
       if (!isWanted(object, plan.project, plan.layout, plan.span)) continue
       const known = found.get(object.collection)
-      if (known === undefined) found.set(object.collection, [object])
-      else known.push(object)
+      const wanted = { manifest: key, object }
+      if (known === undefined) found.set(object.collection, [wanted])
+      else known.push(wanted)
     }
   }
   return new Map(
@@ -125,7 +132,7 @@ async function wantedObjects(
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([collection, objects]) => [
         collection,
-        objects.toSorted((a, b) => (a.hour < b.hour ? -1 : a.hour > b.hour ? 1 : 0)),
+        objects.toSorted(({ object: a }, { object: b }) => (a.hour < b.hour ? -1 : a.hour > b.hour ? 1 : 0)),
       ]),
   )
 }
@@ -136,7 +143,7 @@ async function deliverCollection(
   course: CourseName,
   plan: DeliveryPlan,
   collection: string,
-  objects: readonly ArchivedObject[],
+  objects: readonly WantedObject[],
   signal: AbortSignal,
 ): Promise<readonly DeliveredFile[]> {
   const spool = new GroupSpool(deps.folder, deps.budget, plan.layout.target_bytes)
@@ -149,8 +156,8 @@ async function deliverCollection(
     const { project, stream } = plan
     // Events that come one after the other mostly go to one place.
     let prefix = { timeMs: Number.NaN, text: '' }
-    for (const object of objects) {
-      for await (const batch of readObject(deps.archive, object, signal)) {
+    for (const { manifest, object } of objects) {
+      for await (const batch of readObjectNow(deps.archive, manifest, object, signal)) {
         for (const event of batch) {
           if (!matches(event)) {
             deps.metrics.filtered.inc()

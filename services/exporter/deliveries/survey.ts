@@ -4,7 +4,8 @@ import {
   type ArchivedRange,
   archivedRanges,
   newestManifest,
-  readManifest,
+  type ReadManifest,
+  readRange,
 } from '../archive/read-archive.ts'
 import { seekRange } from '../archive/seek-range.ts'
 import type { ArchivedObject, Manifest } from '../domain/manifest.ts'
@@ -26,13 +27,6 @@ export interface Survey {
 
 /** Manifests that one survey looks at: a stream that begins late in a long archive comes there by steps. */
 const LOOKED_MAX = 2_000
-export type ReadManifest = (key: string, signal: AbortSignal) => Promise<Manifest>
-
-/** Of the archive, or of what a process remembers of it. */
-export const manifestReader =
-  (archive: Bucket): ReadManifest =>
-  (key, signal) =>
-    readManifest(archive, key, signal)
 
 /** Whether an object may hold events that a course wants. */
 export function isWanted(object: ArchivedObject, project: string, { collections }: Layout, span: Span): boolean {
@@ -79,7 +73,7 @@ export async function survey(
           open.delete(walk)
           continue
         }
-        const manifest = await read(range.key, signal)
+        const { manifest } = await readRange(archive, range, signal, read)
         looked += 1
         cursor[walk.name] = String(range.last + 1n)
         const wanted = manifest.objects.filter((one) => isWanted(one, course.project, course.layout, course.span))

@@ -7,6 +7,7 @@ import type { Bucket } from '../../shared/bucket/port.ts'
 import type { EventLog } from '../../shared/log/port.ts'
 import { Slots } from '../../shared/slots.ts'
 import { runShares, type Share, shareOf } from '../../shared/work/shares.ts'
+import { readManifest } from '../archive/read-archive.ts'
 import type { Manifest } from '../domain/manifest.ts'
 import { emptyOfDead } from '../spool/empty-of-dead.ts'
 import { MemoryBudget } from '../spool/memory-budget.ts'
@@ -15,7 +16,6 @@ import { type CourseDeps, CourseRun } from './course-run.ts'
 import { DeliveryMetrics } from './metrics.ts'
 import type { DeliverySettings } from './settings.ts'
 import type { Course, Streams } from './stream.ts'
-import { manifestReader } from './survey.ts'
 
 export const DELIVERIES_GROUP = 'tributary.deliveries'
 
@@ -53,7 +53,6 @@ export async function runDeliveries(deps: DeliveriesDeps, signal: AbortSignal): 
   await emptyOfDead(folder)
   const metrics = new DeliveryMetrics(deps.registry)
   const manifests = new LRUCache<string, Manifest>({ max: MANIFESTS_MAX })
-  const read = manifestReader(archive)
   const shared = {
     archive,
     folder,
@@ -69,7 +68,7 @@ export async function runDeliveries(deps: DeliveriesDeps, signal: AbortSignal): 
     readManifest: async (key: string, stop: AbortSignal) => {
       const known = manifests.get(key)
       if (known !== undefined) return known
-      const manifest = await read(key, stop)
+      const manifest = await readManifest(archive, key, stop)
       manifests.set(key, manifest)
       return manifest
     },

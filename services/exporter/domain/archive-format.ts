@@ -5,6 +5,10 @@
 export const ARCHIVE_FORMATS = ['jsonl.gz', 'jsonl.zst', 'avro'] as const
 export type ArchiveFormat = (typeof ARCHIVE_FORMATS)[number]
 
+/** Files of these formats, one behind the other, are a file of the format: members of gzip, frames of zstd. */
+const JOINABLE: ReadonlySet<ArchiveFormat> = new Set(['jsonl.gz', 'jsonl.zst'])
+export const isJoinable = (format: ArchiveFormat): boolean => JOINABLE.has(format)
+
 export const isArchiveFormat = (text: string): text is ArchiveFormat =>
   ARCHIVE_FORMATS.some((format) => format === text)
 

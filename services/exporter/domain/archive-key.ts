@@ -34,19 +34,22 @@ export const EVENTS_PREFIX = 'events/'
 export const MANIFESTS_PREFIX = 'manifests/'
 export const REPEATS_PREFIX = 'repeats/'
 
-/** `events/PROJECT/2025-01-31/23/COLLECTION/EPOCH+PARTITION+FIRST+LAST.jsonl.gz`: by whose they are and when they arrived. */
-export function objectKey(range: RangeName, part: PartName, extension: string): string {
-  const [date = '', time = ''] = new Date(part.hourMs).toISOString().split('T')
-  const name = `${range.epoch}+${range.partition}+${range.first}+${range.last}.${extension}`
-  return `${EVENTS_PREFIX}${part.project}/${date}/${time.slice(0, 2)}/${keyPart(part.collection)}/${name}`
+/** `events/PROJECT/2025-01-31/23/COLLECTION/`: by whose they are and when they arrived. */
+export function partPrefix({ project, collection, hourMs }: PartName): string {
+  const [date = '', time = ''] = new Date(hourMs).toISOString().split('T')
+  return `${EVENTS_PREFIX}${project}/${date}/${time.slice(0, 2)}/${keyPart(collection)}/`
 }
+
+/** `events/PROJECT/2025-01-31/23/COLLECTION/EPOCH+PARTITION+FIRST+LAST.jsonl.gz` */
+export const objectKey = ({ epoch, partition, first, last }: RangeName, part: PartName, extension: string): string =>
+  `${partPrefix(part)}${epoch}+${partition}+${first}+${last}.${extension}`
 
 /** Manifests of a partition, in the order of their offsets, start with this. */
 export const manifestsPrefix = (partition: PartitionName): string => MANIFESTS_PREFIX + folderOf(partition)
 
 /**
- * A range's manifest as it was first written has revision 0. One that came of it, when events had to be erased, has the
- * next, and stands behind it in the order of names; the last one is what the archive holds.
+ * A range's manifest as it was first written has revision 0. One that came of it, when events had to be erased or its objects were merged with
+ * others, has the next, and stands behind it in the order of names; the last one is what the archive holds.
  */
 export const manifestKey = (range: RangeName, revision = 0): string => {
   const suffix = revision === 0 ? '' : `.r${String(revision).padStart(REVISION_DIGITS, '0')}`

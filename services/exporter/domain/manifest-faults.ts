@@ -1,5 +1,6 @@
-import { HOUR_MS, objectKey, type RangeName } from './archive-key.ts'
-import type { ArchivedObject, Manifest } from './manifest.ts'
+import { HOUR_MS, objectKey, type PartName, type RangeName } from './archive-key.ts'
+import { type ArchivedObject, isMerged, type Manifest } from './manifest.ts'
+import { mergedKey, parseMergedKey } from './merged-key.ts'
 
 /** What a manifest says wrongly about itself, in words; empty when it is sound. `name` is what its key says. */
 export function manifestFaults(name: RangeName, manifest: Manifest): readonly string[] {
@@ -37,10 +38,22 @@ function objectFault(range: RangeName, object: ArchivedObject): string | undefin
   const hourMs = Date.parse(object.hour)
   if (!Number.isInteger(hourMs / HOUR_MS)) return 'has no hour of arrival'
   const part = { project, collection, hourMs }
-  const names = [objectKey(range, part, format), objectKey(range, part, `${content.slice(0, 16)}.${format}`)]
-  if (!names.includes(key)) return 'has not the key that its project, collection, hour and range make'
+  if (isMerged(object)) {
+    if (!isKeyOfMerged(object, part)) return 'has not the key that its project, collection and hour make'
+    if (object.at + object.bytes > object.file_bytes) return 'does not lie within its file'
+  } else {
+    const names = [objectKey(range, part, format), objectKey(range, part, `${content.slice(0, 16)}.${format}`)]
+    if (!names.includes(key)) return 'has not the key that its project, collection, hour and range make'
+  }
   const [first, last] = [BigInt(object.first), BigInt(object.last)]
   if (first < range.first || last > range.last || last < first) return 'has offsets outside of the range'
   if (BigInt(object.events) > last - first + 1n) return 'has more events than offsets'
   return undefined
+}
+
+function isKeyOfMerged({ key, format }: ArchivedObject, part: PartName): boolean {
+  const name = parseMergedKey(key)
+  if (name === undefined) return false
+  const mark = /\.([0-9a-f]{16})\.jsonl\.\w+$/.exec(key)?.[1]
+  return key === mergedKey(part, name, format, mark)
 }

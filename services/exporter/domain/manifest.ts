@@ -8,6 +8,7 @@ const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
 const Count = Type.Integer({ minimum: 0 })
 
 const ArchivedObject = Type.Object({
+  /** Of the object, or of the merged file in which it lies. */
   key: Type.String({ minLength: 1 }),
   project: Type.String(),
   collection: Type.String(),
@@ -24,6 +25,9 @@ const ArchivedObject = Type.Object({
   /** Of its lines, uncompressed. */
   content_bytes: Count,
   content_sha256: Sha256,
+  /** In a merged file: how many bytes are before it, and how many the whole file has. Left out where it is an object by itself. */
+  at: Type.Optional(Count),
+  file_bytes: Type.Optional(Count),
 })
 
 /**
@@ -51,6 +55,11 @@ export const Manifest = Type.Object({
 })
 export type ArchivedObject = Static<typeof ArchivedObject>
 export type Manifest = Static<typeof Manifest>
+
+/** One that lies in a file with others. */
+export type MergedObject = ArchivedObject & { readonly at: number; readonly file_bytes: number }
+
+export const isMerged = (object: ArchivedObject): object is MergedObject => object.at !== undefined
 
 const checker = Compile(Manifest)
 

@@ -1,20 +1,15 @@
 import { createErase } from '../../shared/deletions/domain/erase.ts'
 import type { Deletion } from '../../shared/deletions/model.ts'
-import type { Bucket } from '../../shared/bucket/port.ts'
-import { readWhole } from '../../shared/bucket/body.ts'
 import { archivedPartitions, archivedRanges } from '../archive/read-archive.ts'
-import { deliveriesPrefix, parseCourseKey, parseDelivered } from '../domain/delivery.ts'
 import type { ArchivedObject } from '../domain/manifest.ts'
-import { type EraseDeps, eraseRange } from './erase-range.ts'
+import { type EraseDeps, type ErasedObjects, NOTHING_ERASED, sumOf } from './erase-deps.ts'
+import { eraseRange } from './erase-range.ts'
+import { MergedFiles } from './merged-files.ts'
 
 /** What an erasure did to the archive. */
-export interface Erasure {
+export interface Erasure extends ErasedObjects {
   /** Ranges that were looked at. */
   readonly ranges: number
-  /** Objects that were written anew or removed. */
-  readonly objects: number
-  readonly erased: number
-  readonly changed: number
 }
 
 /**
@@ -34,49 +29,13 @@ export async function eraseArchive(
   })
   const isConcerned = (object: ArchivedObject): boolean =>
     object.project === projectId && object.collection === collection && Date.parse(object.hour) <= atMs
-  let done: Erasure = { ranges: 0, objects: 0, erased: 0, changed: 0 }
+  const erasing = { isConcerned, erase, merged: new MergedFiles(deps) }
+  let done: Erasure = { ranges: 0, ...NOTHING_ERASED }
   for (const partition of await archivedPartitions(archive, signal)) {
     for await (const range of archivedRanges(archive, partition, 0n, signal)) {
-      const { erased, changed, objects } = await eraseRange(deps, range, isConcerned, erase)
-      done = {
-        ranges: done.ranges + 1,
-        objects: done.objects + objects,
-        erased: done.erased + erased,
-        changed: done.changed + changed,
-      }
+      done = { ranges: done.ranges + 1, ...sumOf(done, await eraseRange(deps, range, erasing)) }
       onProgress(done)
     }
   }
   return done
-}
-
-/** A file that was delivered into a project's own bucket. */
-export interface DeliveredBefore {
-  readonly stream: string
-  readonly key: string
-}
-
-/**
- * Files of the collection that streams of the project were given so far: they may hold what is erased, and are the
- * project's own to put right. The first `max`, and how many there are.
- */
-export async function deliveredFiles(
-  archive: Bucket,
-  { projectId, collection }: Pick<Deletion, 'projectId' | 'collection'>,
-  max: number,
-  signal: AbortSignal,
-): Promise<{ readonly count: number; readonly files: readonly DeliveredBefore[] }> {
-  const files: DeliveredBefore[] = []
-  let count = 0
-  for await (const { key } of archive.list(deliveriesPrefix(projectId), { signal })) {
-    if (parseCourseKey(key)?.kind !== 'done') continue
-    const bytes = await readWhole(archive, key, signal)
-    const delivered = bytes && parseDelivered(bytes)
-    for (const file of delivered?.files ?? []) {
-      if (file.collection !== collection) continue
-      count += 1
-      if (files.length < max) files.push({ stream: delivered?.stream ?? '', key: file.key })
-    }
-  }
-  return { count, files }
 }

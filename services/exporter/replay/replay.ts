@@ -2,7 +2,7 @@ import type { Bucket } from '../../shared/bucket/port.ts'
 import { AppError } from '../../shared/errors.ts'
 import type { PlacedEvent } from '../../shared/events/rows.ts'
 import { loggedEvent } from '../archive/logged-event.ts'
-import { archivedPartitions, archivedRanges, readManifest, readObject } from '../archive/read-archive.ts'
+import { archivedPartitions, archivedRanges, readNewest, readObjectNow, readRange } from '../archive/read-archive.ts'
 import {
   RANGES_A_QUESTION,
   storedIds,
@@ -10,7 +10,7 @@ import {
   storedRepeatCounts,
   storedRepeatOffsets,
 } from '../archive/stored-ranges.ts'
-import type { PartitionName } from '../domain/archive-key.ts'
+import { manifestKey, type PartitionName } from '../domain/archive-key.ts'
 import type { ArchivedObject } from '../domain/manifest.ts'
 import { type Offsets, RangeCover } from '../domain/range-cover.ts'
 import { type ArchiveScope, isInScope, scopeName, toHours } from '../domain/scope.ts'
@@ -51,6 +51,7 @@ export interface ReplayReport {
 }
 
 interface WaitingRange extends Offsets {
+  /** Of its first manifest. */
   readonly key: string
   /** Those in the scope. */
   readonly events: number
@@ -107,7 +108,8 @@ class Replay {
     const done = run.next(partition)
     const cover = new RangeCover(undefined)
     let waiting: WaitingRange[] = []
-    for await (const { first, last, key } of archivedRanges(bucket, partition, 0n, signal)) {
+    for await (const range of archivedRanges(bucket, partition, 0n, signal)) {
+      const { first, last, key } = range
       const fault = cover.add({ first, last })
       if (fault?.kind === 'gap') this.#report.gaps += 1
       if (fault?.kind === 'overlap') {
@@ -119,7 +121,7 @@ class Replay {
         this.#passed()
         continue
       }
-      const { objects } = await readManifest(bucket, key, signal)
+      const { objects } = (await readRange(bucket, range, signal)).manifest
       const events = this.#inScope(objects).reduce((sum, object) => sum + object.events, 0)
       if (limit !== undefined && first >= limit) {
         this.#report.notLoaded += events
@@ -127,7 +129,7 @@ class Replay {
         continue
       }
       const isWhole = limit === undefined || last < limit
-      waiting.push({ first, last: isWhole ? last : limit - 1n, key, events, isWhole })
+      waiting.push({ first, last: isWhole ? last : limit - 1n, key: manifestKey(range), events, isWhole })
       if (waiting.length < RANGES_A_QUESTION) continue
       await this.#ranges(run, partition, waiting)
       waiting = []
@@ -176,9 +178,9 @@ class Replay {
       part = []
       bytes = 0
     }
-    const { objects } = await readManifest(bucket, range.key, signal)
+    const { objects } = (await readNewest(bucket, range.key, signal)).manifest
     for (const object of this.#inScope(objects)) {
-      for await (const batch of readObject(bucket, object, signal)) {
+      for await (const batch of readObjectNow(bucket, range.key, object, signal)) {
         for (const archived of batch) {
           const { offset } = archived
           if (offset > range.last) {

@@ -21,6 +21,14 @@ export interface ListedObject {
   readonly bytes: number
 }
 
+/** A part of an object's bytes. */
+export interface ByteRange {
+  /** How many bytes are before it. */
+  readonly at: number
+  /** At least 1. */
+  readonly bytes: number
+}
+
 /** Bytes that can be read again from their start, since an upload that broke off is begun anew. */
 export interface ObjectBody {
   readonly bytes: number
@@ -59,8 +67,11 @@ export interface Bucket {
   /** What is known of an object without reading it; undefined when there is none. */
   head(key: string, signal: AbortSignal): Promise<StoredObject | undefined>
 
-  /** Its bytes; undefined when there is none. The stream fails when the bytes end early, and must be read or destroyed. */
-  get(key: string, signal: AbortSignal): Promise<Readable | undefined>
+  /**
+   * Its bytes, or those of `range`; undefined when there is no such object. The stream fails when the bytes end early,
+   * those of a range too, and must be read or destroyed. Where a range begins past the end, the call may reject instead.
+   */
+  get(key: string, signal: AbortSignal, range?: ByteRange): Promise<Readable | undefined>
 
   /** Keys that start with `prefix`, in the order of their UTF-8 bytes. Everything written before the call is among them. */
   list(prefix: string, options: ListOptions): AsyncIterable<ListedObject>

@@ -12,7 +12,7 @@ export function prefixedBucket(bucket: Bucket, prefix: string): Bucket {
       const found = await bucket.head(prefix + key, signal)
       return found && { ...found, key }
     },
-    get: (key, signal) => bucket.get(prefix + key, signal),
+    get: (key, signal, range) => bucket.get(prefix + key, signal, range),
     async *list(start, { after, signal }): AsyncGenerator<ListedObject> {
       const options = after === undefined ? { signal } : { after: prefix + after, signal }
       for await (const { key, bytes } of bucket.list(prefix + start, options)) yield { key: own(key), bytes }

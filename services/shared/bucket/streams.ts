@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import type { ByteRange } from './port.ts'
 
 export interface ArrivingBytes {
   /** How many there must be; undefined: the service did not say. */
@@ -59,6 +60,16 @@ export function arriving(from: Readable, options: ArrivingBytes): Readable {
   if (signal.aborted) onAbort()
   else signal.addEventListener('abort', onAbort, { once: true })
   return stream
+}
+
+/** As HTTP has it. */
+export const rangeHeader = ({ at, bytes }: ByteRange): string => `bytes=${at}-${at + bytes - 1}`
+
+/** Throws, and lets go of the stream, when the answer's `Content-Range` is of other bytes: who does not know ranges gives the whole object. */
+export function checkContentRange(stream: Readable, contentRange: string | undefined, { at }: ByteRange): void {
+  if (contentRange?.startsWith(`bytes ${at}-`) === true) return
+  stream.destroy()
+  throw new Error('the service gave other bytes than were asked for')
 }
 
 /**

@@ -97,13 +97,15 @@ export async function openFolderBucket(folder: string): Promise<Bucket> {
         return { key, bytes: Number(stats.size), metadata: await metadataOf(noteOf(key, stats)) }
       }),
 
-    get: (key, signal) =>
+    get: (key, signal, range) =>
       refusing(async () => {
         const path = pathOf(key)
         const stats = await statOf(path)
         if (stats === undefined) return undefined
-        const bytes = Number(stats.size)
-        return arriving(createReadStream(path), { bytes, silenceMs: SILENCE_MS, signal, translate: asBucketError })
+        const bytes = range?.bytes ?? Number(stats.size)
+        const part = range && { start: range.at, end: range.at + range.bytes - 1 }
+        const from = createReadStream(path, part)
+        return arriving(from, { bytes, silenceMs: SILENCE_MS, signal, translate: asBucketError })
       }),
 
     list: (prefix, options) => walk(folder, prefix, options),

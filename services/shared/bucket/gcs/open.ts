@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { AppError } from '../../errors.ts'
 import { checkKey } from '../key.ts'
 import type { Bucket, ListedObject, ObjectMetadata } from '../port.ts'
-import { type ArrivingBytes, arriving } from '../streams.ts'
+import { type ArrivingBytes, arriving, checkContentRange, rangeHeader } from '../streams.ts'
 import { asBucketError, isNoBucket, noBucket, statusOf } from './errors.ts'
 import { createGcsHttp } from './http.ts'
 import type { GcsSettings } from './settings.ts'
@@ -71,20 +71,26 @@ export function openGcsBucket(settings: GcsSettings): Bucket {
       }
     },
 
-    async get(key, signal) {
+    async get(key, signal, range) {
       const url = http.url(placeOf(key), { alt: 'media' })
       // Takes an object as it is stored: the service would unpack one that somebody marked as packed.
-      const headers = { 'accept-encoding': 'gzip', 'cache-control': 'no-store' }
+      const headers = {
+        'accept-encoding': 'gzip',
+        'cache-control': 'no-store',
+        ...(range !== undefined && { range: rangeHeader(range) }),
+      }
       try {
         const answer = await http.retry(signal, async () => http.stream({ method: 'GET', url, headers, signal }))
         const length = answer.headers['content-length']
-        return arriving(answer, {
-          bytes: length === undefined ? undefined : Number(length),
+        const stream = arriving(answer, {
+          bytes: range?.bytes ?? (length === undefined ? undefined : Number(length)),
           silenceMs: http.silenceMs,
           signal,
           translate: asBucketError,
-          ...checksumOf(answer.headers),
+          ...(range === undefined && checksumOf(answer.headers)), // it is of the whole object
         })
+        if (range !== undefined) checkContentRange(stream, answer.headers['content-range'], range)
+        return stream
       } catch (error) {
         return absent(error, signal)
       }

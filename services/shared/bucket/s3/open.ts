@@ -8,7 +8,7 @@ import {
 import { Readable } from 'node:stream'
 import { checkKey } from '../key.ts'
 import type { Bucket, ListedObject } from '../port.ts'
-import { arriving } from '../streams.ts'
+import { arriving, checkContentRange, rangeHeader } from '../streams.ts'
 import { createS3Client, S3_SILENCE_MS } from './client.ts'
 import { asBucketError, statusOf } from './errors.ts'
 import type { S3Settings } from './settings.ts'
@@ -59,21 +59,23 @@ export function openS3Bucket(settings: S3Settings): Bucket {
       }
     },
 
-    async get(key, abortSignal) {
+    async get(key, abortSignal, range) {
       checkKey(key)
+      const asked = { Bucket, Key: key, ...(range !== undefined && { Range: rangeHeader(range) }) }
       try {
         const found = await client
-          .send(new GetObjectCommand({ Bucket, Key: key }), { abortSignal })
+          .send(new GetObjectCommand(asked), { abortSignal })
           .catch((error: unknown) => absent(error, abortSignal))
-        return (
-          found &&
-          arriving(found.Body instanceof Readable ? found.Body : Readable.from([]), {
-            bytes: found.ContentLength,
-            silenceMs: settings.silenceMs ?? S3_SILENCE_MS,
-            signal: abortSignal,
-            translate: asBucketError,
-          })
-        )
+        if (found === undefined) return undefined
+        const body = found.Body instanceof Readable ? found.Body : Readable.from([])
+        const stream = arriving(body, {
+          bytes: range?.bytes ?? found.ContentLength,
+          silenceMs: settings.silenceMs ?? S3_SILENCE_MS,
+          signal: abortSignal,
+          translate: asBucketError,
+        })
+        if (range !== undefined) checkContentRange(stream, found.ContentRange, range)
+        return stream
       } catch (error) {
         throw asBucketError(error)
       }
