@@ -209,11 +209,11 @@ test('what has nothing to be merged is gone through once, also by the next proce
   await archived([Array.from({ length: 40 }, (_, n) => event(n, n, { collection: `c${n}` }))])
   await run(newCompaction())
   expect(filesOf('compaction/')).toEqual([])
-  await run(newCompaction({ rangesUnwritten: 10 }))
+  await run(newCompaction({ rangesUnwritten: 5 }))
   expect(filesOf('compaction/')).toEqual([compactionKey(1, 'cleared'), compactionKey(1, 'plan')])
   const { plan, isDone, uncleared } = await readPosition(bucket, never)
   expect([plan?.merges, isDone, uncleared]).toEqual([[], true, []])
-  await run(newCompaction({ rangesUnwritten: 10 }))
+  await run(newCompaction({ rangesUnwritten: 5 }))
   expect(filesOf('compaction/')).toHaveLength(2)
 })
 

@@ -10,6 +10,7 @@ import { openChdbWarehouse } from '../../services/shared/warehouse/chdb.ts'
 import { migrate } from '../../services/shared/warehouse/migrate.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { memoryDefinitions } from '../support/definitions.ts'
+import { compact } from './support/compact.ts'
 import {
   ask,
   emptied,
@@ -196,6 +197,29 @@ test('a project, hours of arrival and a partition narrow it', async () => {
   const report = await again({ scope: { project: 'q', fromMs: T0, toMs: T0 + 1 }, partition: 1 })
   expect(report.inserted).toBe(expected)
   expect(await ask(warehouse, 'SELECT DISTINCT project, log_partition FROM events')).toEqual([['q', 1]])
+})
+
+test('an archive whose objects are merged gives the same rows, also when they are merged in the middle of it', async () => {
+  const before = await loaded()
+  const soon = Date.now() + 3 * 3_600_000
+  await emptied(warehouse)
+  let ranges = 0
+  const meanwhile = async (): Promise<void> => {
+    ranges += 1
+    if (ranges === 3) await compact(pipeline.bucket, join(base, 'upkeep'), soon)
+  }
+  // The manifests of ranges that it has listed are others by the time that it reads their objects.
+  const merging = changed(async (request) => {
+    await warehouse.insert(request)
+    await meanwhile()
+  })
+  expect(await again({ warehouse: merging })).toMatchObject({ gaps: 0, refused: 0 })
+  expect(await storedRows(warehouse)).toEqual(before)
+  expect((await pipeline.keys('events/')).filter((key) => key.includes('merged+')).length).toBeGreaterThan(5)
+  expect((await pipeline.keys('manifests/')).every((key) => key.endsWith('.r000001.json'))).toBe(true)
+  await emptied(warehouse)
+  await again()
+  expect(await storedRows(warehouse)).toEqual(before)
 })
 
 test('what was deleted does not come back, and what the warehouse refused stays out', async () => {
