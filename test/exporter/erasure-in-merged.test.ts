@@ -1,11 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Registry } from 'prom-client'
 import { afterAll, expect, test } from 'vitest'
-import { Compaction } from '../../services/exporter/compaction/compaction.ts'
-import { CompactionMetrics } from '../../services/exporter/compaction/metrics.ts'
-import { COMPACTION_DEFAULTS } from '../../services/exporter/compaction/settings.ts'
 import type { ArchiveFormat } from '../../services/exporter/domain/archive-format.ts'
 import { eraseArchive } from '../../services/exporter/erasure/erase-archive.ts'
 import type { Deletion } from '../../services/shared/deletions/model.ts'
@@ -13,6 +9,7 @@ import { idText, type LoggedEvent } from '../../services/shared/events/event.ts'
 import { parseFilters } from '../../services/shared/filters/parse.ts'
 import { MemoryBucketState, openMemoryBucket } from '../support/memory-bucket.ts'
 import type { Step } from '../support/memory-log.ts'
+import { compact } from './support/compact.ts'
 import { decompressed } from './support/decompressed.ts'
 import { archiveInMemory, findingsOf, namedObjects, openQuietly, readByManifests } from './support/memory-archive.ts'
 
@@ -54,20 +51,7 @@ const deletion = (collection: string, user: string, more: Partial<Deletion> = {}
 /** An archive whose objects are merged, of which nothing is left that they replaced. */
 async function compacted(format: ArchiveFormat): Promise<MemoryBucketState> {
   const state = await archiveInMemory(join(base, 'exporter', format), events, { format, rangeBytesMax: 450 })
-  const compaction = new Compaction({
-    archive: openQuietly(state),
-    folder: join(base, 'upkeep'),
-    settings: { ...COMPACTION_DEFAULTS, graceMs: 0 },
-    metrics: new CompactionMetrics(new Registry(), () => undefined),
-    logger: { info: () => undefined, warn: () => undefined },
-    isArchived: async () => true,
-    confirm: async () => undefined,
-    signal: never,
-    now: () => T0 + 24 * HOUR,
-  })
-  await compaction.settle()
-  await compaction.advance()
-  await compaction.settle()
+  await compact(openQuietly(state), join(base, 'upkeep'), T0 + 24 * HOUR)
   expect([...state.objects.keys()].filter((key) => key.startsWith('events/'))).toHaveLength(2)
   return state
 }

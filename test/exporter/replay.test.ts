@@ -6,12 +6,14 @@ import { ARCHIVE_FORMATS } from '../../services/exporter/domain/archive-format.t
 import { WHOLE_ARCHIVE } from '../../services/exporter/domain/scope.ts'
 import { replay, type ReplayDeps } from '../../services/exporter/replay/replay.ts'
 import type { ExporterSettings } from '../../services/exporter/settings.ts'
+import type { Bucket } from '../../services/shared/bucket/port.ts'
 import { createErase } from '../../services/shared/deletions/domain/erase.ts'
 import { AppError } from '../../services/shared/errors.ts'
 import { openChdbWarehouse } from '../../services/shared/warehouse/chdb.ts'
 import { migrate } from '../../services/shared/warehouse/migrate.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
 import { memoryDefinitions } from '../support/definitions.ts'
+import { compact } from './support/compact.ts'
 import {
   ask,
   emptied,
@@ -199,6 +201,29 @@ test('a project, hours of arrival and a partition narrow it', async () => {
   const report = await again({ scope: { project: 'q', fromMs: T0, toMs: T0 + 1 }, partition: 1 })
   expect(report.inserted).toBe(expected)
   expect(await ask(warehouse, 'SELECT DISTINCT project, log_partition FROM events')).toEqual([['q', 1]])
+})
+
+test('an archive whose objects are merged gives the same rows, also when they are merged in the middle of it', async () => {
+  const before = await loaded()
+  const soon = Date.now() + 3 * 3_600_000
+  await emptied(warehouse)
+  let gets = 0
+  // The objects of the range that it is at are gone when it comes to them, and the manifests that it has listed, too.
+  const moving: Bucket = {
+    ...pipeline.bucket,
+    get: async (key, signal, range) => {
+      if (key.startsWith('events/')) gets += 1
+      if (gets === 2) await compact(pipeline.bucket, join(base, 'upkeep'), soon)
+      return pipeline.bucket.get(key, signal, range)
+    },
+  }
+  expect(await again({ bucket: moving })).toMatchObject({ gaps: 0, refused: 0 })
+  expect(await storedRows(warehouse)).toEqual(before)
+  expect((await pipeline.keys('events/')).filter((key) => key.includes('merged+')).length).toBeGreaterThan(5)
+  expect((await pipeline.keys('manifests/')).every((key) => key.endsWith('.r000001.json'))).toBe(true)
+  await emptied(warehouse)
+  await again()
+  expect(await storedRows(warehouse)).toEqual(before)
 })
 
 test('what was deleted does not come back, and what the warehouse refused stays out', async () => {

@@ -24,22 +24,37 @@ const never = new AbortController().signal
 const quiet: Step = async () => undefined
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
-/** An archive of these events by partition, each written to the log when it was received. `folder` is the exporter's own. */
-export async function archiveInMemory(
+interface Made {
+  readonly format?: ArchiveFormat
+  readonly rangeBytesMax?: number
+}
+
+/** Archives these events by partition, each written to the log when it was received. `folder` is the exporter's own. */
+export async function archiveIn(
+  bucket: Bucket,
   folder: string,
   partitions: readonly (readonly LoggedEvent[])[],
-  { format = 'jsonl.gz', rangeBytesMax = 300 }: { format?: ArchiveFormat; rangeBytesMax?: number } = {},
-): Promise<MemoryBucketState> {
+  { format = 'jsonl.gz', rangeBytesMax = 300 }: Made = {},
+): Promise<void> {
   const values = partitions.map((events) => events.map((event) => encodeEvent(event)))
   const log = new MemoryLogState(values, (partition, index) => partitions[partition]?.[index]?.createdAtMs ?? 0)
-  const bucket = new MemoryBucketState()
-  if (log.isDone()) return bucket
+  if (log.isDone()) return
   const stop = new AbortController()
   const step: Step = async () => (log.isDone() ? stop.abort() : undefined)
   const settings = { ...EXPORTER_DEFAULTS, format, rangeBytesMax, rangeAgeMs: 0 }
   const common = { folder, registry: new Registry(), logger: silent, settings, now: () => 0 }
-  await runExporter({ ...common, log: openMemoryLog(log, step), bucket: openMemoryBucket(bucket, step) }, stop.signal)
-  return bucket
+  await runExporter({ ...common, log: openMemoryLog(log, step), bucket }, stop.signal)
+}
+
+/** The same in memory. */
+export async function archiveInMemory(
+  folder: string,
+  partitions: readonly (readonly LoggedEvent[])[],
+  more: Made = {},
+): Promise<MemoryBucketState> {
+  const state = new MemoryBucketState()
+  await archiveIn(openQuietly(state), folder, partitions, more)
+  return state
 }
 
 export const openQuietly = (state: MemoryBucketState): Bucket => openMemoryBucket(state, quiet)
