@@ -108,6 +108,17 @@ test('lines come back byte for byte, and make the same file in whatever pieces t
   )
 }, 120_000)
 
+test('blocks of many events end where their sizes say', async () => {
+  const bytes = Buffer.concat(Array.from({ length: 5_000 }, (_, i) => textOf({ ...sampleOf(i), offset: BigInt(i) })))
+  const file = await fileOf(bytes)
+  for (const sizes of [[1], [1_000, 77], [100_000]]) expect((await fileOf(bytes, sizes)).equals(file)).toBe(true)
+  expect((await bytesOf(linesOfAvro(cut(file, [13]), bytes.length))).equals(bytes)).toBe(true)
+  const marker = file.subarray(-16)
+  let markers = 0
+  for (let at = file.indexOf(marker); at >= 0; at = file.indexOf(marker, at + 1)) markers += 1
+  expect(markers).toBe(1 + 2) // in the header, after 256 KiB, and at the end
+})
+
 test('whatever the format, an object has the same content, and its events are the same', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyLine, { minLength: 1, maxLength: 10 }), anyBatches, async (lines, sizes) => {
@@ -128,14 +139,15 @@ test('whatever the format, an object has the same content, and its events are th
   )
 }, 120_000)
 
-const SAMPLE: readonly Line[] = [1, 2, 3].map((n) => ({
+const sampleOf = (n: number): Line => ({
   id: Buffer.alloc(16, n),
   timestampMs: Date.UTC(1969, 11, 31, 23, 59, 59, 999),
   createdAtMs: Date.UTC(2026, 0, 31, 12, 0, n, 7),
   repeatKey: n === 2 ? Buffer.alloc(16, 0xab) : null,
   offset: 2n ** 53n + BigInt(n),
   properties: Buffer.from(`{"n":${n},"text":"é\\n"}`),
-}))
+})
+const SAMPLE: readonly Line[] = [1, 2, 3].map(sampleOf)
 const SAMPLE_BYTES = Buffer.concat(SAMPLE.map(textOf))
 
 test('others read the fields: avsc by the checked-in schema, and ClickHouse', async () => {

@@ -167,7 +167,7 @@ const exporter = {
   ),
   TRIBUTARY_ARCHIVE_FORMAT: Type.Enum(['jsonl.gz', 'jsonl.zst', 'avro'], {
     default: 'jsonl.gz',
-    description: 'Form of its objects; a change holds for those that come, and all are read.',
+    description: 'Form of its objects: `jsonl.gz`, `jsonl.zst` or `avro`. What was written before stays as it is.',
   }),
   TRIBUTARY_ARCHIVE_RANGE_BYTES: int(
     128 * MIB,
