@@ -4,6 +4,7 @@ import { definedStreams } from '../../exporter/deliveries/defined-streams.ts'
 import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
 import { runErasures } from '../../exporter/erasure/worker.ts'
 import { runDeliveries } from '../../exporter/deliveries/worker.ts'
+import { runSweeps } from '../../exporter/sweep/worker.ts'
 import type { Config } from '../../shared/config.ts'
 import type { OpenedOrganization } from '../../shared/config/organization.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -14,6 +15,7 @@ import { streamSecretsWith } from '../../shared/streams/secrets.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { Registry as Metrics } from '../../shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
+import { archiveSweep } from '../open/archive.ts'
 import { startInBackground } from './background.ts'
 
 export interface DeliveriesRoleDeps {
@@ -47,4 +49,9 @@ export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const { definitions } = registry
   const erasures = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
   startInBackground(life, 'erasures', (signal) => runErasures(erasures, signal))
+  const sweep = archiveSweep(config.archive)
+  if (sweep === undefined) return
+  startInBackground(life, 'sweeps', (signal) =>
+    runSweeps({ log, sweep, registry: metrics, logger, now: Date.now }, signal),
+  )
 }
