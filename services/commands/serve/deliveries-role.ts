@@ -5,6 +5,7 @@ import { DELIVERY_DEFAULTS } from '../../exporter/deliveries/settings.ts'
 import { runDeliveries } from '../../exporter/deliveries/worker.ts'
 import { COMPACTION_DEFAULTS } from '../../exporter/compaction/settings.ts'
 import { runUpkeep } from '../../exporter/upkeep/worker.ts'
+import { runSweeps } from '../../exporter/sweep/worker.ts'
 import type { Config } from '../../shared/config.ts'
 import type { OpenedOrganization } from '../../shared/config/organization.ts'
 import type { Bucket } from '../../shared/bucket/port.ts'
@@ -15,6 +16,7 @@ import { streamSecretsWith } from '../../shared/streams/secrets.ts'
 import type { Logger } from '../../shared/telemetry/logger.ts'
 import type { Registry as Metrics } from '../../shared/telemetry/metrics.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
+import { archiveSweep } from '../open/archive.ts'
 import { startInBackground } from './background.ts'
 
 export interface DeliveriesRoleDeps {
@@ -49,4 +51,9 @@ export function startDeliveries(life: Life, deps: DeliveriesRoleDeps): void {
   const upkeep = { log, archive, definitions, folder, registry: metrics, logger, now: Date.now }
   const compaction = { ...COMPACTION_DEFAULTS, ...config.compaction }
   startInBackground(life, 'upkeep', (signal) => runUpkeep({ ...upkeep, settings: compaction }, signal))
+  const sweep = archiveSweep(config.archive)
+  if (sweep === undefined) return
+  startInBackground(life, 'sweeps', (signal) =>
+    runSweeps({ log, sweep, registry: metrics, logger, now: Date.now }, signal),
+  )
 }

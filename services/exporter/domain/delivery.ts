@@ -94,7 +94,7 @@ export function parseDelivered(bytes: Buffer): Delivered | undefined {
 export const deliveryText = (value: DeliveryPlan | Delivered): string => `${JSON.stringify(value, null, 1)}\n`
 
 const SEQUENCE_DIGITS = 10
-const DELIVERIES_PREFIX = 'deliveries/'
+export const DELIVERIES_PREFIX = 'deliveries/'
 
 /** One course of deliveries: a stream in one of its lives, going on for ever, or one of its back-fills. */
 export interface CourseName {
