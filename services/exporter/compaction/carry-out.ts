@@ -22,7 +22,9 @@ export interface CarryOutDeps extends StoreDeps {
  */
 export async function carryOut(deps: CarryOutDeps, plan: CompactionPlan, signal: AbortSignal): Promise<void> {
   const { archive, settings, metrics, confirm } = deps
-  const named = namesOfRanges(deps, signal)
+  const named = namesOfRanges(deps, plan, signal)
+  const ranges = new Set(plan.merges.flatMap(({ pieces }) => pieces.map(({ manifest }) => manifest)))
+  await inParallel([...ranges], settings.rangesAtOnce, async (manifest) => void (await named(manifest)))
   const byRange = new Map<string, Map<string, Place>>()
   await inParallel(plan.merges, settings.mergesAtOnce, async (merge) => {
     if (!(await store(deps, merge, named, signal))) return
@@ -34,21 +36,21 @@ export async function carryOut(deps: CarryOutDeps, plan: CompactionPlan, signal:
   await confirm()
   await inParallel([...byRange], settings.rangesAtOnce, async ([manifest, places]) => {
     signal.throwIfAborted()
-    // A range whose manifests are gone has nothing to be found in it; the audit tells of it.
-    if ((await named(manifest)).size === 0) return
+    if ((await named(manifest)).size === 0) return // nothing of the plan is in it, or it is not there any more
     if (await reviseRange(archive, manifest, (newest) => withMerged(newest, places), signal)) metrics.ranges.inc()
   })
 }
 
 type NamesOfRange = (manifest: string) => Promise<ReadonlySet<string>>
 
-/** Keys that a range's newest manifest names, asked for once a plan; none when the range is not there any more. */
-function namesOfRanges({ archive }: CarryOutDeps, signal: AbortSignal): NamesOfRange {
+/** Of the plan's keys, those that a range's newest manifest names, asked for once; none when the range is not there any more. */
+function namesOfRanges({ archive }: CarryOutDeps, plan: CompactionPlan, signal: AbortSignal): NamesOfRange {
+  const keys = new Set(plan.merges.flatMap((merge) => [merge.key, ...merge.pieces.map(({ key }) => key)]))
   const known = new Map<string, Promise<ReadonlySet<string>>>()
   const read = async (manifest: string): Promise<ReadonlySet<string>> => {
     try {
       const newest = await readNewest(archive, manifest, signal)
-      return new Set(newest.manifest.objects.map(({ key }) => key))
+      return new Set(newest.manifest.objects.map(({ key }) => key).filter((key) => keys.has(key)))
     } catch (error) {
       if (hasCode(error, 'ARCHIVE_DAMAGED')) return new Set()
       throw error

@@ -48,6 +48,26 @@ async function read(
   return lines.map((line) => JSON.parse(line))
 }
 
+test.each(['jsonl.gz', 'jsonl.zst'] as const)(
+  'files one behind the other, as the archive merges them: %s',
+  async (name) => {
+    const path = join(folder, `${randomUUID()}.${name}`)
+    const parts = await Promise.all(
+      [['{"n":1}', '{"n":2}'], ['{"n":3}'], ['{"n":4}']].map((texts) => fileOf(name, texts)),
+    )
+    writeFileSync(path, Buffer.concat(parts.map(({ bytes }) => bytes)))
+    const { bytes } = await engine.run({
+      sql: `SELECT n FROM file('${path}', 'JSONEachRow', 'n Int32')`,
+      params: new Map(),
+      settings: {},
+      format: 'TabSeparated',
+      queryId: randomUUID(),
+      lane: 'ask',
+    })
+    expect(bytes.toString()).toBe('1\n2\n3\n4\n')
+  },
+)
+
 const dropNulls = (row: unknown): object =>
   Object.fromEntries(Object.entries(row as object).filter(([, value]) => value !== null))
 
