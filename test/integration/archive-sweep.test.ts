@@ -25,7 +25,7 @@ import { bucketServers, bucketsMissing, clickhouseUrl } from '../support/servers
 
 const missing = bucketsMissing()
 const DAY_MS = 86_400_000
-const PREFIXES = ['events/', 'manifests/', 'repeats/', 'deliveries/']
+const PREFIXES = ['events/', 'manifests/', 'repeats/', 'deliveries/', 'compaction/']
 
 describe.skipIf(missing !== undefined)(
   `what broken uploads leave in the archive${missing === undefined ? '' : `: ${missing}`}`,
