@@ -317,6 +317,21 @@ describe.skipIf(missing !== undefined)(`in front of real servers${missing === un
         expect(await visible('theirs', theirs)).toBe('whole')
       }))
 
+    it('gives no part of an object that broke off', async () =>
+      withProxy(async (bucket, proxy) => {
+        const content = contentOf(100 * KIB)
+        await put(direct, 'in-parts', content)
+        const range = { at: 1_000, bytes: 50_000 }
+        const part = async (): Promise<Buffer> =>
+          buffer((await bucket.get('in-parts', signalOf(), range)) ?? Readable.from([]))
+        for (const fault of ['cut', 'reset', 'silent'] as const) {
+          proxy.on({ step: 'get', fault })
+          await expect(ended(part())).rejects.toMatchObject({ code: 'BUCKET_UNAVAILABLE' })
+          proxy.off()
+        }
+        expect((await part()).equals(content.bytes.subarray(1_000, 51_000))).toBe(true)
+      }))
+
     it('passes the probe, and leaves nothing of it', async () => {
       await probeBucket(direct, signalOf())
       expect(await keysOf(direct, 'tributary-probe/')).toEqual([])
@@ -352,6 +367,27 @@ describe.skipIf(missing !== undefined)(`in front of real servers${missing === un
     expect(proxy.seen('put')).toBe(1)
     await bucket.close()
     await proxy.stop()
+  })
+
+  it.each([
+    ['S3', (url: string) => openS3Bucket(s3SettingsOf('any', url))],
+    ['Cloud Storage', (url: string) => openGcsBucket(gcsSettingsOf('any', url))],
+  ])('takes no whole object for a part of one: %s', async (_name, open) => {
+    const server = createServer((from, to) => {
+      from.resume().once('end', () => to.writeHead(200, { etag: '"1"' }).end('the whole object'))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const bucket = open(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    for (const range of [
+      { at: 4, bytes: 5 },
+      { at: 0, bytes: 16 },
+    ]) {
+      const asked = bucket.get('any', signalOf(), range)
+      await expect(ended(asked)).rejects.toMatchObject({ code: 'BUCKET_UNAVAILABLE' })
+    }
+    await bucket.close()
+    server.closeAllConnections()
+    server.close()
   })
 
   it('finds out a service that replaces objects in spite of the condition', async () => {
