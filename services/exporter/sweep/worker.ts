@@ -5,7 +5,6 @@ import type { EventLog } from '../../shared/log/port.ts'
 import { runShares, type Share, shareOf } from '../../shared/work/shares.ts'
 import { EVENTS_PREFIX, MANIFESTS_PREFIX, REPEATS_PREFIX } from '../domain/archive-key.ts'
 import { COMPACTION_PREFIX } from '../domain/compaction.ts'
-import { COMPACTION_PREFIX } from '../domain/compaction.ts'
 import { DELIVERIES_PREFIX } from '../domain/delivery.ts'
 
 export const SWEEPS_GROUP = 'tributary.sweeps'
