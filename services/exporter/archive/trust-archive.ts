@@ -27,7 +27,7 @@ export async function trustArchive({ bucket, settings, logger }: TrustDeps, sign
     )
   } catch (error) {
     if (!hasCode(error, 'BUCKET_REFUSED')) throw error
-    if (error.details['reason'] !== 'invalid') {
+    if (error.details['breaks'] !== 'promise') {
       logger.warn({ archive, err: error }, 'the archive could not be tried out')
       return
     }

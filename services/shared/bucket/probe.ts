@@ -7,8 +7,9 @@ const PLACE = 'tributary-probe/'
 
 /**
  * Whether a bucket does what is asked of one, by an object of its own that is gone afterwards: for when somebody names
- * a bucket, and before anything is trusted to it. Rejects as the calls do; with BUCKET_REFUSED (`invalid`) where the
- * service replaces an object in spite of `If-None-Match`, as some do that speak S3 without knowing that header.
+ * a bucket, and before anything is trusted to it. Rejects as the calls do; with BUCKET_REFUSED (`invalid`, and
+ * `details.breaks`, which no other refusal has, is `promise`) where the service replaces an object in spite of
+ * `If-None-Match`, as some do that speak S3 without knowing that header.
  */
 export async function probeBucket(bucket: Bucket, signal: AbortSignal): Promise<void> {
   const key = `${PLACE}${randomUUID()}`
@@ -38,4 +39,4 @@ export async function probeBucket(bucket: Bucket, signal: AbortSignal): Promise<
 }
 
 const refused = (message: string): AppError =>
-  new AppError('BUCKET_REFUSED', message, { details: { reason: 'invalid' } })
+  new AppError('BUCKET_REFUSED', message, { details: { reason: 'invalid', breaks: 'promise' } })
