@@ -302,7 +302,7 @@ test('broken off anywhere and without answers, a reader of manifests finds each 
       }
       rmSync(world.folder, { recursive: true, force: true })
     }),
-    { numRuns: 80 },
+    { numRuns: 120 },
   )
   const { crashes, lost, merged, revised, removed, erasedInMerged } = totals
   expect(Math.min(crashes, lost, merged, revised, removed, erasedInMerged)).toBeGreaterThan(10)
@@ -316,7 +316,7 @@ test('whoever sleeps in the middle and goes on beside another changes nothing of
       await check(world)
       rmSync(world.folder, { recursive: true, force: true })
     }),
-    { numRuns: 80 },
+    { numRuns: 120 },
   )
   expect(totals.frozen).toBeGreaterThan(10)
 }, 300_000)

@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+/** Characters of a process's output that are shown when it ends as nobody told it to. */
+const OUTPUT_TOLD = 4_000
 const MAIN = join(import.meta.dirname, '../../services/main.ts')
 
 /** A port that was free a moment ago. */
@@ -97,8 +99,16 @@ export async function launchService(command: string, options: StartOptions): Pro
   }
   child.stdout?.on('data', keep)
   child.stderr?.on('data', keep)
+  let isKilled = false
   const exited = new Promise<number | null>((resolve) => {
-    child.once('exit', (code) => resolve(code))
+    child.once('exit', (code, signal) => {
+      if (code !== 0 && !isKilled) {
+        process.stdout.write(
+          `tributary ${command} ended by itself with ${code ?? signal}:\n${output.slice(-OUTPUT_TOLD)}\n`,
+        )
+      }
+      resolve(code)
+    })
   })
   const url = `http://127.0.0.1:${port}`
   return {
@@ -115,6 +125,7 @@ export async function launchService(command: string, options: StartOptions): Pro
       return exited
     },
     kill: async () => {
+      isKilled = true
       child.kill('SIGKILL')
       await exited
     },

@@ -84,7 +84,7 @@ export async function* archivedRanges(
 }
 
 /** The key of the newest manifest of a range, by that of its first. Rejects with ARCHIVE_DAMAGED when there is none. */
-export async function newestManifest(bucket: Bucket, firstKey: string, signal: AbortSignal): Promise<string> {
+async function newestManifest(bucket: Bucket, firstKey: string, signal: AbortSignal): Promise<string> {
   let newest: string | undefined
   for await (const { key } of bucket.list(firstKey.replace(/json$/, ''), { signal })) newest = key
   if (newest === undefined) throw missing('A manifest of the archive is not there any more.', firstKey)
