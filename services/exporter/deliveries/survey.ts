@@ -3,7 +3,7 @@ import {
   archivedPartitions,
   type ArchivedRange,
   archivedRanges,
-  newestManifest,
+  readNewest,
   type ReadManifest,
   readRange,
 } from '../archive/read-archive.ts'
@@ -105,7 +105,7 @@ export async function oldestOf(
     const { epoch, partition } = parseRangeKey(key) ?? { epoch: key, partition: 0 }
     if (seen.has(`${epoch}/${partition}`)) continue
     seen.add(`${epoch}/${partition}`)
-    oldestMs = earlier(oldestMs, await read(await newestManifest(archive, key, signal), signal))
+    oldestMs = earlier(oldestMs, (await readNewest(archive, key, signal, read)).manifest)
   }
   return oldestMs
 }
