@@ -22,7 +22,7 @@ const RETRY_MAX_MS = 60_000
 const SAMPLE_MS = 1_000
 const CLOCK_MS = 250
 /** After the bucket lets it in again: until it is tried, and a delivery of all that waited. */
-const CATCH_UP_MAX_MS = Math.min(RETRY_MAX_MS, 2 * REFUSED_MS) + 20_000
+const CATCH_UP_MAX_MS = RETRY_MAX_MS + 30_000
 const ROOT = 'out/'
 const HEALTHY = ['lines', 'columns'] as const
 const signal = new AbortController().signal
