@@ -112,11 +112,11 @@ async function parquetByClickHouse(): Promise<void> {
   for (let collection = 0; collection < 5; collection += 1) {
     const lines = join(values.folder, 'jsonl.gz', `collection-${collection}`, '*.jsonl.gz')
     const file = join(values.folder, `clickhouse-${collection}.parquet`)
+    rmSync(file, { force: true })
     const settings = {
       max_threads: 1,
       output_format_parquet_compression_method: 'zstd',
       output_format_parquet_parallel_encoding: 0,
-      engine_file_truncate_on_insert: 1,
     }
     const sql = `INSERT INTO FUNCTION file('${file}', 'Parquet') SELECT * FROM file('${lines}', 'JSONEachRow')`
     await engine.run({ sql, params: new Map(), settings, queryId: randomUUID(), lane: 'ask' })
@@ -167,8 +167,7 @@ async function main(): Promise<void> {
   await fillArchive(folder)
   const turn = async (name: string): Promise<Turn> => {
     const place = join(folder, name)
-    if (servers === undefined || name === 'jsonl.gz') {
-      // JSON lines always lie in a folder too, from which ClickHouse reads them.
+    if (servers === undefined) {
       rmSync(place, { recursive: true, force: true })
       mkdirSync(place, { recursive: true })
     }
@@ -176,6 +175,7 @@ async function main(): Promise<void> {
     return inProcess(import.meta.filename, ['--events', String(EVENTS), '--turn', name, '--folder', folder, '--to', to])
   }
   if (servers !== undefined) {
+    // JSON lines lie in a folder too, from which ClickHouse reads them.
     const place = join(folder, 'jsonl.gz')
     await inProcess(import.meta.filename, [
       '--events',
