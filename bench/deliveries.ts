@@ -11,7 +11,6 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { Registry } from 'prom-client'
 import { DELIVERY_DEFAULTS } from '../services/exporter/deliveries/settings.ts'
 import type { Course, CourseState } from '../services/exporter/deliveries/stream.ts'
@@ -19,7 +18,6 @@ import { runDeliveries } from '../services/exporter/deliveries/worker.ts'
 import { formatOf } from '../services/exporter/formats/index.ts'
 import { EXPORTER_DEFAULTS } from '../services/exporter/settings.ts'
 import type { Bucket } from '../services/shared/bucket/port.ts'
-import { createS3Client } from '../services/shared/bucket/s3/client.ts'
 import type { EventLog } from '../services/shared/log/port.ts'
 import { topicSpecs } from '../services/shared/log/topics.ts'
 import { STREAM_FORMATS } from '../services/shared/streams/model.ts'
@@ -30,10 +28,10 @@ import {
   inProcess,
   measured,
   MIB,
+  newS3Bucket,
   openBucket,
   openLog,
   readAndCompress,
-  s3Of,
   type Turn,
   YOUNG_SPACE,
 } from './export-turns.ts'
@@ -147,14 +145,6 @@ async function fillArchive(folder: string): Promise<void> {
   const settings = { ...EXPORTER_DEFAULTS, rangeAgeMs: 500, drainMs: 0 }
   await exportToEnd(log, await openBucket(archiveOf(folder)), settings, join(folder, 'exporter'))
   await log.close()
-}
-
-async function newS3Bucket(s3: string): Promise<string> {
-  const name = `bench-${randomUUID()}`
-  const client = createS3Client(s3Of(new URL(`${s3}/${name}`)))
-  await client.send(new CreateBucketCommand({ Bucket: name }))
-  client.destroy()
-  return `${s3}/${name}`
 }
 
 async function main(): Promise<void> {

@@ -6,11 +6,13 @@ import { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { createGzip } from 'node:zlib'
+import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { Registry } from 'prom-client'
 import type { ExporterSettings } from '../services/exporter/settings.ts'
 import { EXPORTER_GROUP, runExporter } from '../services/exporter/worker.ts'
 import { openFolderBucket } from '../services/shared/bucket/folder/open.ts'
 import type { Bucket } from '../services/shared/bucket/port.ts'
+import { createS3Client } from '../services/shared/bucket/s3/client.ts'
 import { openS3Bucket } from '../services/shared/bucket/s3/open.ts'
 import type { S3Settings } from '../services/shared/bucket/s3/settings.ts'
 import { openKafkaLog } from '../services/shared/log/kafka/open.ts'
@@ -37,7 +39,7 @@ export const openLog = (place: string): Promise<EventLog> =>
     ? openLmdbLog({ folder: place })
     : openKafkaLog({ brokers: place.split(','), clientId: 'bench', logger: { warn: () => undefined } })
 
-export const s3Of = (url: URL): S3Settings => ({
+const s3Of = (url: URL): S3Settings => ({
   bucket: url.pathname.slice(1),
   region: 'us-east-1',
   endpoint: url.origin,
@@ -56,6 +58,15 @@ function ownBytes(): number {
   const status = readFileSync('/proc/self/status', 'utf8')
   const kib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0)
   return (kib('RssAnon') + kib('RssShmem')) * 1024
+}
+
+/** Makes a bucket on an S3 server; gives its address, as `openBucket` takes it. */
+export async function newS3Bucket(s3: string): Promise<string> {
+  const name = `bench-${randomUUID()}`
+  const client = createS3Client(s3Of(new URL(`${s3}/${name}`)))
+  await client.send(new CreateBucketCommand({ Bucket: name }))
+  client.destroy()
+  return `${s3}/${name}`
 }
 
 /** Runs it, and says what it took of time, processor and memory. */

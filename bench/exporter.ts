@@ -7,17 +7,14 @@
  *
  *     npm run bench -- exporter, or node bench/exporter.ts [--events 400000] [--runs 5] [--partitions 4] [--kafka] [--memory]
  */
-import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { isArchiveFormat } from '../services/exporter/domain/archive-format.ts'
 import { EXPORTER_DEFAULTS } from '../services/exporter/settings.ts'
 import type { Bucket } from '../services/shared/bucket/port.ts'
-import { createS3Client } from '../services/shared/bucket/s3/client.ts'
 import { encodeEvent } from '../services/shared/events/codec.ts'
 import type { EventLog } from '../services/shared/log/port.ts'
 import { EVENTS_TOPIC, topicSpecs } from '../services/shared/log/topics.ts'
@@ -29,10 +26,10 @@ import {
   kcatAndGzipCpuSeconds,
   measured,
   MIB,
+  newS3Bucket,
   openBucket,
   openLog,
   readAndCompress,
-  s3Of,
   type Turn,
   YOUNG_SPACE,
 } from './export-turns.ts'
@@ -136,11 +133,7 @@ async function main(): Promise<void> {
     else await fillLog(log, { events: EVENTS, partitions: PARTITIONS })
     await log.close()
     if (!values.kafka) return { place, to: join(folder, `archive-${run}`) }
-    const name = `bench-${randomUUID()}`
-    const client = createS3Client(s3Of(new URL(`${s3}/${name}`)))
-    await client.send(new CreateBucketCommand({ Bucket: name }))
-    client.destroy()
-    return { place, to: `${s3}/${name}` }
+    return { place, to: await newS3Bucket(s3) }
   }
   const sample = eventOf(1)
   const jsonMiB = (EVENTS * sample.properties.length) / MIB
