@@ -83,6 +83,15 @@ export async function* archivedRanges(
   if (newest !== undefined) yield newest
 }
 
+/** Keys of a range's manifests, by that of its first; the newest one last. Rejects as the bucket does. */
+export async function manifestsOf(bucket: Bucket, firstKey: string, signal: AbortSignal): Promise<string[]> {
+  const found: string[] = []
+  for await (const { key } of bucket.list(firstKey.replace(/json$/, ''), { signal })) {
+    if (parseRangeKey(key) !== undefined) found.push(key)
+  }
+  return found
+}
+
 /** The key of the newest manifest of a range, by that of its first. Rejects with ARCHIVE_DAMAGED when there is none. */
 async function newestManifest(bucket: Bucket, firstKey: string, signal: AbortSignal): Promise<string> {
   let newest: string | undefined

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { readWhole } from '../../shared/bucket/body.ts'
-import { manifestKey, parseRangeKey, type RangeName } from '../domain/archive-key.ts'
+import { manifestsOf } from '../archive/read-archive.ts'
+import { manifestKey, type RangeName } from '../domain/archive-key.ts'
 import { type Manifest, parseManifest } from '../domain/manifest.ts'
 
 interface NamedObject {
@@ -52,10 +53,7 @@ export class KnownManifests {
   }
 
   async #look(firstKey: string, tries = TRIES_MAX): Promise<KnownManifest> {
-    const keys: string[] = []
-    for await (const { key } of this.#bucket.list(firstKey.replace(/json$/, ''), { signal: this.#signal })) {
-      if (parseRangeKey(key) !== undefined) keys.push(key)
-    }
+    const keys = await manifestsOf(this.#bucket, firstKey, this.#signal)
     const newest = keys.pop()
     const manifest = newest === undefined ? 'none' : await this.#read(newest)
     // Replaced between the two: its successor is there.

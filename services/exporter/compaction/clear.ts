@@ -1,8 +1,7 @@
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { hasCode } from '../../shared/errors.ts'
 import { inParallel } from '../archive/in-parallel.ts'
-import { readManifest } from '../archive/read-archive.ts'
-import { parseRangeKey } from '../domain/archive-key.ts'
+import { manifestsOf, readManifest } from '../archive/read-archive.ts'
 import type { CompactionPlan } from '../domain/compaction.ts'
 import type { CompactionMetrics } from './metrics.ts'
 import type { CompactionSettings } from './settings.ts'
@@ -36,10 +35,7 @@ async function clearRange(
   pieces: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const manifests: string[] = []
-  for await (const { key } of archive.list(firstKey.replace(/json$/, ''), { signal })) {
-    if (parseRangeKey(key) !== undefined) manifests.push(key)
-  }
+  const manifests = await manifestsOf(archive, firstKey, signal)
   const newest = manifests.pop()
   if (newest === undefined) return
   const named = await namesOf(archive, newest, signal)

@@ -1,5 +1,4 @@
-import { isMissing, readManifest } from '../archive/read-archive.ts'
-import { parseRangeKey } from '../domain/archive-key.ts'
+import { isMissing, manifestsOf, readManifest } from '../archive/read-archive.ts'
 import { type ArchivedObject, isMerged } from '../domain/manifest.ts'
 import type { EraseDeps } from './erase-deps.ts'
 import type { MergedFiles } from './merged-files.ts'
@@ -15,7 +14,7 @@ export async function removeReplaced(
   merged: Pick<MergedFiles, 'removeUnlessNamed'>,
 ): Promise<void> {
   const { archive, signal } = deps
-  const manifests = await manifestsOf(deps, firstKey)
+  const manifests = await manifestsOf(deps.archive, firstKey, deps.signal)
   const newest = manifests.pop()
   if (newest === undefined || manifests.length === 0) return
   const objects = await objectsOf(deps, newest)
@@ -35,17 +34,8 @@ export async function removeReplaced(
 /** Merged files that manifests of a range name which are not the newest. Rejects as `removeReplaced` does. */
 export async function replacedFiles(deps: EraseDeps, firstKey: string): Promise<readonly string[]> {
   const found: string[] = []
-  for (const old of (await manifestsOf(deps, firstKey)).slice(0, -1)) {
+  for (const old of (await manifestsOf(deps.archive, firstKey, deps.signal)).slice(0, -1)) {
     for (const object of (await objectsOf(deps, old)) ?? []) if (isMerged(object)) found.push(object.key)
-  }
-  return found
-}
-
-/** Keys of a range's manifests, the newest one last. */
-async function manifestsOf({ archive, signal }: EraseDeps, firstKey: string): Promise<string[]> {
-  const found: string[] = []
-  for await (const { key } of archive.list(firstKey.replace(/json$/, ''), { signal })) {
-    if (parseRangeKey(key) !== undefined) found.push(key)
   }
   return found
 }
