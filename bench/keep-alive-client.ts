@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
 export interface Load {
@@ -62,6 +63,59 @@ export async function load({ url, requests, connections, durationMs }: Load): Pr
   }
   await Promise.all(Array.from({ length: connections }, drive))
   return { answered: latencies.length, seconds: (performance.now() - startedAtMs) / 1_000, latencies }
+}
+
+/** One connection that stays open, and asks one thing at a time. */
+export interface Caller {
+  /** Sends a whole request; gives the answer's body. Rejects when it is not a 2xx. */
+  ask(request: Buffer): Promise<string>
+  close(): void
+}
+
+const CHUNKS_END = '\r\n0\r\n\r\n'
+
+/** The body of an answer that is there from its first byte to its last; undefined while something is missing. */
+function bodyOf(answer: string): string | undefined {
+  const headEnd = answer.indexOf('\r\n\r\n')
+  if (headEnd < 0) return undefined
+  const length = Number(CONTENT_LENGTH.exec(answer)?.[1] ?? Number.NaN)
+  if (!Number.isNaN(length)) return answer.length < headEnd + 4 + length ? undefined : answer.slice(headEnd + 4)
+  if (!answer.endsWith(CHUNKS_END)) return undefined
+  let body = ''
+  for (let at = headEnd + 4; ; ) {
+    const sizeEnd = answer.indexOf('\r\n', at)
+    const size = Number.parseInt(answer.slice(at, sizeEnd), 16)
+    if (size === 0) return body
+    body += answer.slice(sizeEnd + 2, sizeEnd + 2 + size)
+    at = sizeEnd + 2 + size + 2
+  }
+}
+
+/** For answers in ASCII. It does nothing else, as above. */
+export async function openCaller(url: URL): Promise<Caller> {
+  const socket = connect({ port: Number(url.port), host: url.hostname, noDelay: true })
+  await once(socket, 'connect')
+  let waiting: PromiseWithResolvers<string> | undefined
+  let text = ''
+  socket.on('error', (error) => waiting?.reject(error))
+  socket.on('close', () => waiting?.reject(new Error('the server closed the connection')))
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1')
+    const body = bodyOf(text)
+    if (body === undefined) return
+    if (text.startsWith('HTTP/1.1 2')) waiting?.resolve(body)
+    else waiting?.reject(new Error(text.slice(0, 500)))
+  })
+  return {
+    ask: async (request) => {
+      if (socket.destroyed) throw new Error('the server closed the connection')
+      text = ''
+      waiting = Promise.withResolvers()
+      socket.write(request)
+      return waiting.promise
+    },
+    close: () => end(socket),
+  }
 }
 
 function end(socket: Socket): void {

@@ -21,7 +21,7 @@ const LIMITS: ReadLimits = {
  * moment after the event is stored.
  */
 export async function catalogueTypes(
-  warehouse: Warehouse,
+  warehouse: Pick<Warehouse, 'read'>,
   projectId: string,
   wanted: ReadonlyMap<string, ReadonlySet<string>>,
   signal: AbortSignal,

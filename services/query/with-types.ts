@@ -28,6 +28,8 @@ interface Seen {
 
 interface Remembered {
   seen: Seen | undefined
+  /** The warehouse's `changes` when it was read. */
+  changes: number | undefined
   /** Whether the last answer came so soon that the next one is better asked without. */
   isShort: boolean
 }
@@ -35,25 +37,31 @@ interface Remembered {
 /**
  * A question that knows its properties' types is answered up to twice as fast. So as not to wait for the catalogue, it is
  * asked with what the catalogue said the last time, while the catalogue is read again; when that says something else, the
- * question is asked once more.
+ * question is asked once more. It is not read again where nothing can have changed it.
  */
-export function createWithTypes(warehouse: Warehouse): WithTypes {
+export function createWithTypes(warehouse: Pick<Warehouse, 'changes' | 'read'>): WithTypes {
   const known = new LRUCache<string, Remembered>({ max: REMEMBERED_MAX })
   return async (query, projectId, ask, signal) => {
     const wanted = pathsOf(query)
     const count = [...wanted.values()].reduce((sum, paths) => sum + paths.size, 0)
     if (count === 0 || count > PROPERTIES_MAX) return ask(undefined)
     const key = JSON.stringify([projectId, [...wanted].map(([collection, paths]) => [collection, ...paths])])
-    const memory = known.get(key) ?? { seen: undefined, isShort: false }
+    const memory = known.get(key) ?? { seen: undefined, changes: undefined, isShort: false }
     known.set(key, memory)
-    const read = async (): Promise<Seen> =>
-      (memory.seen = seenOf(await catalogueTypes(warehouse, projectId, wanted, signal)))
+    const read = async (): Promise<Seen> => {
+      const { changes } = warehouse
+      memory.seen = seenOf(await catalogueTypes(warehouse, projectId, wanted, signal))
+      memory.changes = changes
+      return memory.seen
+    }
     const timed = async (seen: Seen | undefined) => {
       const startedMs = performance.now()
       const answer = await ask(seen?.in)
       memory.isShort = performance.now() - startedMs < (seen === undefined ? WORTH_MS.untyped : WORTH_MS.typed)
       return answer
     }
+    const isAsRead = memory.changes !== undefined && memory.changes === warehouse.changes
+    if (memory.seen !== undefined && isAsRead) return ask(memory.seen.in)
     if (memory.isShort) return timed(undefined)
     if (memory.seen === undefined) return timed(await read())
     const before = memory.seen

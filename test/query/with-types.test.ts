@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { SeenTypesIn } from '../../services/query/language/compile.ts'
 import { parseQuery } from '../../services/query/language/parse.ts'
 import { createWithTypes } from '../../services/query/with-types.ts'
+import type { ReadRequest } from '../../services/shared/warehouse/port.ts'
 import { parseProperty } from '../../services/shared/filters/property.ts'
 import { ask } from './ask.ts'
 import { grantFor, hexId, never, openTestWarehouse, store } from './stored-events.ts'
@@ -60,8 +61,34 @@ test('a question that is answered at once is not burdened with types', async () 
   const asked: (readonly string[] | undefined)[] = []
   const answer = async (seen: SeenTypesIn | undefined) => asked.push(told(seen, 'short'))
   await withTypes(question('short'), P, answer, never)
+  await put('short', 'y')
   await withTypes(question('short'), P, answer, never)
   expect(asked).toEqual([['String'], undefined])
+})
+
+test('the catalogue is read again when something may have changed it, and not before', async () => {
+  await put('still', 'x')
+  let reads = 0
+  const counting = {
+    ...opened.warehouse,
+    get changes() {
+      return opened.warehouse.changes
+    },
+    read: async (request: ReadRequest) => {
+      reads += 1
+      return opened.warehouse.read(request)
+    },
+  }
+  const withTypes = createWithTypes(counting)
+  const asked: (readonly string[] | undefined)[] = []
+  const answer = async (seen: SeenTypesIn | undefined) => slowly(asked.push(told(seen, 'still')))
+  for (let i = 0; i < 3; i += 1) await withTypes(question('still'), P, answer, never)
+  expect(reads).toBe(1)
+  await put('still', 7)
+  await withTypes(question('still'), P, answer, never)
+  await withTypes(question('still'), P, answer, never)
+  expect(reads).toBe(2)
+  expect(asked).toEqual([['String'], ['String'], ['String'], ['String'], ['Int64', 'String'], ['Int64', 'String']])
 })
 
 /** The column keeps so many types apart, and the rest of them in one place. */

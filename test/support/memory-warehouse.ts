@@ -97,6 +97,7 @@ const unused = async (): Promise<never> => {
 export function openMemoryWarehouse(state: MemoryWarehouseState, step: Step): Warehouse {
   return {
     kind: 'http',
+    changes: undefined,
     async insert(request: InsertRequest) {
       await step(`before insert ${request.table}`)
       const name = `${request.table} ${request.token}`

@@ -9,6 +9,7 @@ export type BoundType =
   | 'String'
   | 'Float64'
   | 'Int64'
+  | "DateTime64(3, 'UTC')"
   | 'Bool'
   | 'UInt32'
   | 'Array(String)'

@@ -14,6 +14,8 @@ export interface DynamicColumn {
   readonly isObject: string
   /** Left out: it may have any. */
   readonly seen?: SeenTypes
+  /** Where all values are of one scalar type, the values as a Nullable of it: less to read than `value`. */
+  readonly scalar?: string | undefined
 }
 
 /** ClickHouse's names of the types that a property has been seen with. */
@@ -78,6 +80,13 @@ function bodyColumn(segments: readonly string[], binder: Binder): Column {
   }
 }
 
+const SCALARS: ReadonlySet<string> = new Set(['String', 'Int64', 'Float64', 'UInt64', 'Bool'])
+
+function onlyScalar(types: SeenTypes | undefined): string | undefined {
+  const [type, ...others] = types ?? []
+  return type !== undefined && others.length === 0 && SCALARS.has(type) ? type : undefined
+}
+
 /** Columns that a SELECT around the events' source wants to have; each is selected once, under a name of ours. */
 export interface ColumnList {
   readonly columnOf: ColumnOf
@@ -106,15 +115,21 @@ export function createColumnList(binder: Binder, prefix = 'c', seen?: SeenTypesO
       if (known !== undefined) return known
       const inner = ofTable(property)
       const types = isNatural(property) ? seen?.(property) : undefined
+      const scalar = onlyScalar(types)
       const column: Column =
         inner.kind === 'text'
           ? { kind: 'text', value: nameOf(inner.value) }
           : {
               kind: 'dynamic',
-              value: nameOf(inner.value),
-              // Asked for seldom and dear to read, so it is selected only when something looks at it.
+              // Each is selected only when something looks at it.
+              get value() {
+                return nameOf(inner.value)
+              },
               get isObject() {
                 return nameOf(inner.isObject)
+              },
+              get scalar() {
+                return scalar === undefined ? undefined : nameOf(`${inner.value}.:${scalar}`)
               },
               ...(types !== undefined && { seen: types }),
             }

@@ -11,7 +11,7 @@ import { type CompiledGroup, compileGroup } from './group-by.ts'
 import { bucketEdges } from './interval.ts'
 import { countProperties } from './looked-at.ts'
 import type { Shape } from './shape.ts'
-import { eventsSource } from './source.ts'
+import { countedSource, eventsSource } from './source.ts'
 import { rowKeyOf } from './values.ts'
 import { resolveTimeframe, type Timeframe } from './timeframe.ts'
 import type { AggregateNode, AnalysisNode, ExtractionNode, Query } from './tree.ts'
@@ -104,12 +104,10 @@ function compileAggregates(
   const listed = isListing ? only.target : null
   const listedKey = listed === null ? undefined : rowKeyOf(columns.columnOf(listed))
   const rowKey = listedKey?.keyOf === undefined ? listedKey : undefined
-  const source = eventsSource(
-    grant,
-    { collection: query.collection, timeframe },
-    [...(edges === null ? [] : ['timestamp AS t']), ...columns.selected()],
-    binder,
-  )
+  const selected = [...(edges === null ? [] : ['timestamp AS t']), ...columns.selected()]
+  const isCounted = selected.length === 0 && keys.length === 0 && where === 'true'
+  const scope = { collection: query.collection, timeframe }
+  const source = isCounted ? countedSource(grant, scope, binder) : eventsSource(grant, scope, selected, binder)
   const names = keys.map((key) => key.name)
   const found = [`FROM ${source}`, ...(where === 'true' ? [] : [`WHERE ${where}`])]
   const rows = [

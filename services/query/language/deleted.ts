@@ -54,5 +54,5 @@ const STORED_MAX_MS = Date.UTC(2299, 11, 31)
 /** A moment as the table holds them; one that it cannot hold means the same as the end of what it can. */
 export function moment(ms: number, binder: Binder): string {
   const stored = Math.min(Math.max(ms, STORED_MIN_MS), STORED_MAX_MS)
-  return `fromUnixTimestamp64Milli(${binder.bind(stored, 'Int64')}, 'UTC')`
+  return binder.bind(new Date(stored).toISOString().slice(0, -1).replace('T', ' '), "DateTime64(3, 'UTC')")
 }

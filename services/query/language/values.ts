@@ -15,6 +15,10 @@ const element = (dynamic: string, type: string): string => `dynamicElement(${dyn
 const arrayOf = (dynamic: string, type: string): string => element(dynamic, `Array(Nullable(${type}))`)
 const mixedArray = (dynamic: string): string => element(dynamic, 'Array(Dynamic)')
 
+/** A column's values of one type, as a Nullable of it. */
+const elementOf = (column: DynamicColumn, type: string): string =>
+  column.scalar !== undefined && may(column, type) ? column.scalar : element(column.value, type)
+
 /** Whether there may be values of the type. */
 const may = ({ seen }: DynamicColumn, type: string): boolean => seen === undefined || seen.has(type)
 const mayBeArrayOf = (column: DynamicColumn, type: string): boolean => may(column, `Array(Nullable(${type}))`)
@@ -28,8 +32,8 @@ export function numberOf(column: Column): string {
   if (column.kind === 'text') return NO_NUMBER
   if (may(column, 'UInt64')) return dynamicNumber(column.value)
   const numbers = [
-    ...(may(column, 'Int64') ? [`toFloat64(${element(column.value, 'Int64')})`] : []),
-    ...(may(column, 'Float64') ? [element(column.value, 'Float64')] : []),
+    ...(may(column, 'Int64') ? [`toFloat64(${elementOf(column, 'Int64')})`] : []),
+    ...(may(column, 'Float64') ? [elementOf(column, 'Float64')] : []),
   ]
   if (numbers.length === 0) return NO_NUMBER
   return numbers.length === 1 ? numbers.join('') : `coalesce(${numbers.join(', ')})`
@@ -39,7 +43,7 @@ const NO_NUMBER = "CAST(NULL, 'Nullable(Float64)')"
 /** The same where only the order of numbers matters: Nullable(Int64) where all are whole. */
 export const orderedNumberOf = (column: Column): string => {
   const isWhole = column.kind === 'dynamic' && may(column, 'Int64') && !may(column, 'Float64') && !may(column, 'UInt64')
-  return isWhole ? element(column.value, 'Int64') : numberOf(column)
+  return isWhole ? elementOf(column, 'Int64') : numberOf(column)
 }
 
 /** Past 2^63 there is next to nothing, so that is looked for where nothing else was found. */
@@ -52,7 +56,7 @@ const dynamicNumber = (dynamic: string): string => {
 /** Nullable(String), or String. */
 export function textOf(column: Column): string {
   if (column.kind === 'text') return column.value
-  return may(column, 'String') ? element(column.value, 'String') : "CAST(NULL, 'Nullable(String)')"
+  return may(column, 'String') ? elementOf(column, 'String') : "CAST(NULL, 'Nullable(String)')"
 }
 
 export function isPresent(column: Column): string {
@@ -84,15 +88,14 @@ function whenOf(
   test: (value: string) => string,
   ofDynamic: (dynamic: string) => string = (x) => element(x, types.join('')),
 ): string {
-  const { value: dynamic } = column
   const lists = [
     ...types
       .filter((type) => mayBeArrayOf(column, type))
-      .map((type) => someElement(arrayOf(dynamic, type), (x) => test(x))),
-    ...(mayBeMixedArray(column) ? [someElement(mixedArray(dynamic), (x) => test(ofDynamic(x)))] : []),
+      .map((type) => someElement(arrayOf(column.value, type), (x) => test(x))),
+    ...(mayBeMixedArray(column) ? [someElement(mixedArray(column.value), (x) => test(ofDynamic(x)))] : []),
   ]
-  const otherwise = lists.length === 0 ? 'false' : `isNotNull(${dynamic}) AND ${anyOf(lists)}`
-  const scalars = types.filter((type) => may(column, type)).map((type) => element(dynamic, type))
+  const otherwise = lists.length === 0 ? 'false' : `isNotNull(${column.value}) AND ${anyOf(lists)}`
+  const scalars = types.filter((type) => may(column, type)).map((type) => elementOf(column, type))
   if (lists.length === 0 && scalars.length === 1) return isTrue(test(scalars.join('')))
   return isTrue(scalars.reduceRight((rest, value) => `if(isNotNull(${value}), ${test(value)}, ${rest})`, otherwise))
 }
@@ -114,7 +117,7 @@ export function scalarOf(
   if (column.kind === 'text' || column.seen === undefined) return undefined
   const [type, ...others] = column.seen
   if (type === undefined || others.length > 0) return undefined
-  const value = element(column.value, type)
+  const value = elementOf(column, type)
   if (type === 'String') return { value, keyOf: textKey }
   return type === 'Int64' || type === 'Bool' ? { value, keyOf: (x) => `toString(${x})` } : undefined
 }

@@ -98,8 +98,10 @@ function renew(bytesMin: number): void {
   used = 0
 }
 
+const frames = new DatumReader(Buffer.alloc(0), 0)
+
 function readFrame(bytes: Buffer): FramedEvent {
-  const datum = new DatumReader(bytes, HEADER_BYTES)
+  const datum = frames.turnTo(bytes, HEADER_BYTES)
   const project = datum.text()
   const collection = datum.text()
   const idAt = datum.skip(ID_BYTES)

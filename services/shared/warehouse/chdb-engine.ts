@@ -3,7 +3,8 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { drainPending, type Session } from 'chdb'
 import { SessionPool } from './session-pool.ts'
-import { bindStatements, quoteString, settingsText } from './sql-text.ts'
+import { BoundParams } from './bound-params.ts'
+import { quoteString, settingsText } from './sql-text.ts'
 
 export interface EngineStatement {
   readonly sql: string
@@ -52,6 +53,7 @@ export class ChdbEngine {
   readonly #control: SessionPool
   readonly #spool: string
   #spooled = 0
+  readonly #bound = new BoundParams()
 
   constructor(options: ChdbEngineOptions) {
     this.#spool = join(options.folder, 'spool')
@@ -64,9 +66,10 @@ export class ChdbEngine {
   }
 
   async run(statement: EngineStatement): Promise<EngineResult> {
-    const text = bindStatements(statement.sql, statement.params) + this.#text(statement)
     return this.#withSession(statement, async (session) => {
-      const result = await session.queryAsync(text, { format: statement.format ?? 'Null' })
+      const { text: bind, done } = this.#bound.statements(session, statement.sql, statement.params)
+      const result = await session.queryAsync(bind + this.#text(statement), { format: statement.format ?? 'Null' })
+      done()
       return { bytes: asBuffer(result.bytes()), rowsRead: result.rowsRead, bytesRead: result.bytesRead }
     })
   }
@@ -97,8 +100,9 @@ export class ChdbEngine {
     const stop = this.#killOnAbort(statement)
     let finished = false
     try {
-      const bind = bindStatements(statement.sql, statement.params)
+      const { text: bind, done } = this.#bound.statements(session, statement.sql, statement.params)
       if (bind !== '') await session.queryAsync(bind, { format: 'Null' })
+      done()
       const stream = session.queryStream(this.#text(statement), { format: statement.format })
       for await (const chunk of stream) yield asBuffer(chunk.raw())
       finished = true

@@ -30,11 +30,16 @@ export class ClientWarehouse implements Warehouse {
   readonly kind: Warehouse['kind']
   readonly #options: ClientWarehouseOptions
   readonly #client: ClientWarehouseOptions['client']
+  #changes = 0
 
   constructor(options: ClientWarehouseOptions) {
     this.kind = options.kind
     this.#options = options
     this.#client = options.client
+  }
+
+  get changes(): number | undefined {
+    return this.kind === 'chdb' ? this.#changes : undefined
   }
 
   async command(sql: string, params: QueryParams = {}): Promise<void> {
@@ -46,6 +51,8 @@ export class ClientWarehouse implements Warehouse {
       })
     } catch (error) {
       throw writeError(error)
+    } finally {
+      this.#changes += 1
     }
   }
 
@@ -73,6 +80,8 @@ export class ClientWarehouse implements Warehouse {
       if (deadline.aborted && !request.signal.aborted) this.#kill(queryId)
       request.signal.throwIfAborted()
       throw writeError(error)
+    } finally {
+      this.#changes += 1
     }
   }
 

@@ -52,6 +52,11 @@ export interface InsertRequest {
 
 export interface Warehouse {
   readonly kind: 'chdb' | 'http'
+  /**
+   * Another number after every insert and command that has changed something. Undefined where other processes change
+   * things too, so that nothing can be known of that.
+   */
+  readonly changes: number | undefined
   /** DDL and maintenance. Waits until done. */
   command(sql: string, params?: QueryParams): Promise<void>
   /**

@@ -1,5 +1,3 @@
-import { AppError } from '../errors.ts'
-
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 const ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\\\',
@@ -40,20 +38,4 @@ export function placeholders(sql: string): ReadonlySet<string> {
     /'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*:/g
   for (const match of sql.matchAll(token)) if (match[1] !== undefined) names.add(match[1])
   return names
-}
-
-/**
- * A `SET param_x = '...'` statement that binds the values of a statement's placeholders in a chDB session.
- * A session keeps what was set before, so a placeholder without a value must be refused here: it would silently take
- * the value of an earlier query, which may have been somebody else's. `texts` are in ClickHouse's parameter encoding.
- */
-export function bindStatements(sql: string, texts: ReadonlyMap<string, string>): string {
-  const values = [...placeholders(sql)].map((name) => {
-    const text = texts.get(name)
-    if (text === undefined) {
-      throw new AppError('WAREHOUSE_REJECTED', 'A query parameter has no value.', { details: { parameter: name } })
-    }
-    return `param_${name} = ${quoteString(text)}`
-  })
-  return values.length === 0 ? '' : `SET ${values.join(', ')}; `
 }
