@@ -13,8 +13,9 @@ test('a line is the JSON of its event, with the properties as they were sent, an
       fc.record({ id: sixteen, timestampMs: anyTime, createdAtMs: anyTime, repeatKey: fc.option(sixteen) }),
       fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.nat().map(BigInt), fc.nat(1_000).map(BigInt)),
       fc.jsonValue().map((value) => Buffer.from(JSON.stringify({ value }, null, 1).replaceAll('\n', '\r\n'))),
-      (head, offset, properties) => {
-        const event = { ...head, project: 'p', collection: 'c', properties }
+      fc.boolean(),
+      (head, offset, properties, isLong) => {
+        const event = { ...head, project: 'p', collection: isLong ? 'c'.repeat(300) : 'c', properties }
         const framed = frameEvent(encodeEvent(event))
         const line = Buffer.alloc(lineBytesMax(framed) + 1)
         const end = writeLine(line, 1, framed, offset)

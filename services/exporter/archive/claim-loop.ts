@@ -181,7 +181,7 @@ class ClaimExport {
       this.#ahead = [...records.slice(taken), ...this.#ahead]
       if (range.records === 0) continue
       const isIdle = records.length === 0
-      const ageMs = Math.max(performance.now() - sinceMs, isIdle ? now() - (range.appended?.firstMs ?? 0) : 0)
+      const ageMs = Math.max(performance.now() - sinceMs, isIdle ? now() - (range.firstMs ?? 0) : 0)
       const sealedBy = this.#fullBy(range) ?? (ageMs >= settings.rangeAgeMs ? 'age' : undefined)
       if (sealedBy !== undefined) {
         return { intent: { first, last: this.#position - 1n, format: settings.format }, sealedBy }
@@ -211,7 +211,7 @@ class ClaimExport {
     const last = records.at(-1)
     if (last !== undefined) this.#position = last.offset + 1n
     this.#deps.metrics.read.inc(records.length)
-    this.#progress.oldestMs = range.appended?.firstMs
+    this.#progress.oldestMs = range.firstMs
     const before = range.spool.fileBytes
     await range.spool.settle()
     this.#deps.metrics.spilled.inc(range.spool.fileBytes - before)

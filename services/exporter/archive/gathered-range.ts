@@ -13,8 +13,9 @@ export class GatheredRange {
   repeated = 0
   /** The log may have let go of records that an earlier attempt at this range has seen. */
   isCut = false
-  /** By the clock of the log; undefined while there is no record. */
-  appended: { readonly firstMs: number; readonly lastMs: number } | null = null
+  /** When the first record was written to the log and the last one, by its clock; undefined while there is none. */
+  firstMs: number | undefined
+  lastMs: number | undefined
 
   constructor(spool: RangeSpool, repeats: RangeRepeats) {
     this.spool = spool
@@ -29,7 +30,8 @@ export class GatheredRange {
   add(record: LogRecord): void {
     this.records += 1
     const { appendedAtMs } = record
-    this.appended = { firstMs: this.appended?.firstMs ?? appendedAtMs, lastMs: appendedAtMs }
+    this.firstMs ??= appendedAtMs
+    this.lastMs = appendedAtMs
     const decoded = decodeRecord(record, frameEvent, unreadableReason)
     if ('reason' in decoded) this.unusable.set(decoded.reason, (this.unusable.get(decoded.reason) ?? 0) + 1)
     else if (this.repeats.isRepeat(decoded.event, record)) this.repeated += 1

@@ -75,11 +75,11 @@ export class RangeEffect {
   }
 
   async #storeRepeats(): Promise<void> {
-    const { repeats, isCut, appended } = this.#range
+    const { repeats, isCut, lastMs = 0 } = this.#range
     const retried = <T>(attempt: () => Promise<T>): Promise<T> => this.#retried(attempt)
     const adopt = async (): Promise<boolean> => isCut && repeats.adopt(this.#name, retried, this.#hardStop)
     if (await adopt()) return
-    if (await repeats.store(this.#name, appended?.lastMs ?? 0, retried, this.#hardStop)) return
+    if (await repeats.store(this.#name, lastMs, retried, this.#hardStop)) return
     await this.#commitIntent()
     if (await adopt()) return // a former owner, of before the cut, came in between
     const details = { key: manifestKey(this.#name) }
@@ -165,7 +165,7 @@ export class RangeEffect {
 
   #manifest(objects: readonly ArchivedObject[]): Manifest {
     const { epoch, partition, first, last } = this.#name
-    const { records, repeated, unusable, appended } = this.#range
+    const { records, repeated, unusable, firstMs, lastMs } = this.#range
     return {
       version: 1,
       epoch,
@@ -176,10 +176,10 @@ export class RangeEffect {
       events: objects.reduce((sum, { events }) => sum + events, 0),
       repeats: repeated,
       unusable: Object.fromEntries([...unusable].toSorted(([a], [b]) => (a < b ? -1 : 1))),
-      appended: appended && {
-        first: new Date(appended.firstMs).toISOString(),
-        last: new Date(appended.lastMs).toISOString(),
-      },
+      appended:
+        firstMs === undefined || lastMs === undefined
+          ? null
+          : { first: new Date(firstMs).toISOString(), last: new Date(lastMs).toISOString() },
       objects: [...objects],
     }
   }

@@ -6,9 +6,40 @@ const ZERO = 0x30
 /** Bytes that a time takes. */
 export const TIME_BYTES = LENGTH
 
+/** Writes the milliseconds of a time whose text stands at `at`. */
+export function writeMillis(target: Buffer, at: number, ms: number): void {
+  const rest = ms - Math.floor(ms / 1_000) * 1_000
+  const digits = at + SECOND_LENGTH
+  const hundreds = Math.floor(rest / 100)
+  const tens = Math.floor(rest / 10)
+  target[digits] = ZERO + hundreds
+  target[digits + 1] = ZERO + (tens - 10 * hundreds)
+  target[digits + 2] = ZERO + (rest - 10 * tens)
+}
+
+/** The second of a time's text that stays at one place while times come one after the other. */
+export class KeptSecond {
+  readonly #target: Buffer
+  readonly #at: number
+  #second = Number.NaN
+
+  constructor(target: Buffer, at: number) {
+    this.#target = target
+    this.#at = at
+  }
+
+  /** Puts the second of `ms` there; its milliseconds are `writeMillis`'s. */
+  put(ms: number): void {
+    const second = Math.floor(ms / 1_000)
+    if (second === this.#second) return
+    this.#target.write(new Date(second * 1_000).toISOString(), this.#at, 'latin1')
+    this.#second = second
+  }
+}
+
 /**
  * Times as `2025-01-31T23:59:59.123Z`, written and read again. Most times that come one after the other share their second,
- * which is then copied or compared instead of made anew: one object for each column of times.
+ * which is then kept or compared instead of made anew: one object for each column of times.
  */
 export class TimeText {
   readonly #text = Buffer.alloc(LENGTH)
@@ -22,11 +53,7 @@ export class TimeText {
       this.#secondMs = secondMs
     }
     target.set(this.#text, at)
-    const rest = ms - secondMs
-    const digits = at + SECOND_LENGTH
-    target[digits] = ZERO + Math.floor(rest / 100)
-    target[digits + 1] = ZERO + (Math.floor(rest / 10) % 10)
-    target[digits + 2] = ZERO + (rest % 10)
+    writeMillis(target, at, ms)
     return at + LENGTH
   }
 

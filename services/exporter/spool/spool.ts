@@ -74,7 +74,8 @@ export class Spool {
 
   /** A buffer that takes at least `bytesMax` bytes from `strand.used` on; the caller writes there at once, and says how many with `took`. */
   room(strand: Strand, bytesMax: number): Buffer {
-    const current = strand.slabs.at(-1)
+    const { slabs } = strand
+    const current = slabs[slabs.length - 1]
     if (current !== undefined && current.length - strand.used >= bytesMax) return current
     const slab = Buffer.allocUnsafeSlow(Math.max(strand.slabBytes, bytesMax))
     if (strand.slabBytes < SLAB_BYTES_MAX) strand.slabBytes *= 2
