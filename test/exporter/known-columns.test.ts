@@ -10,13 +10,12 @@ import { DELIVERY_DEFAULTS } from '../../services/exporter/deliveries/settings.t
 import type { Course, CourseState } from '../../services/exporter/deliveries/stream.ts'
 import { runDeliveries } from '../../services/exporter/deliveries/worker.ts'
 import { columnsOf } from '../../services/exporter/formats/catalogue-kinds.ts'
-import { formatOf } from '../../services/exporter/formats/index.ts'
 import { readWhole } from '../../services/shared/bucket/body.ts'
 import { openFolderBucket } from '../../services/shared/bucket/folder/open.ts'
 import { openChdbWarehouse } from '../../services/shared/warehouse/chdb.ts'
 import { migrate } from '../../services/shared/warehouse/migrate.ts'
 import type { Warehouse } from '../../services/shared/warehouse/port.ts'
-import { bytesOf, eventsOf, inBatches } from './formats/file-events.ts'
+import { bytesOf, encodeAs, eventsOf, inBatches } from './formats/file-events.ts'
 import { readParquet } from './formats/read-parquet.ts'
 import { event, never, openPipeline, type Pipeline } from './support/pipeline.ts'
 
@@ -54,21 +53,21 @@ test('known columns are there without values, and count into types', async () =>
     ),
   )
   const events = inBatches(eventsOf(['{"a":1,"c":2}', '{"f":true}']))
-  const { types, rows } = await readParquet(await bytesOf(formatOf('parquet').encode(events, undefined, known)))
+  const { types, rows } = await readParquet(await bytesOf(encodeAs('parquet', events, undefined, known)))
   const own = Object.fromEntries(Object.entries(types).filter(([name]) => !name.startsWith('keen.')))
   expect(own).toEqual({ a: 'DOUBLE', b: 'BOOLEAN', c: 'TEXT', 'd.e': 'TEXT', f: 'BOOLEAN', when: 'TEXT' })
   expect(rows.map(({ a, b, c, f, when }) => ({ a, b, c, f, when }))).toEqual([
     { a: 1, b: null, c: '2', f: null, when: null },
     { a: null, b: null, c: null, f: true, when: null },
   ])
-  const csv = await bytesOf(formatOf('csv.gz').encode(events, undefined, known))
+  const csv = await bytesOf(encodeAs('csv.gz', events, undefined, known))
   expect(gunzipSync(csv).toString().split('\r\n')[0]).toBe('keen.timestamp,keen.created_at,keen.id,a,b,c,d.e,f,when')
 })
 
 test('a file has at most 2,000 columns, known ones among them', async () => {
   const known = new Map(Array.from({ length: 1_999 }, (_, i) => [`known${i}`, 1] as const))
   const text = JSON.stringify({ first: 1, second: 2, known7: 'seven' })
-  const bytes = await bytesOf(formatOf('parquet').encode(inBatches(eventsOf([text])), undefined, known))
+  const bytes = await bytesOf(encodeAs('parquet', inBatches(eventsOf([text])), undefined, known))
   const { types, rows } = await readParquet(bytes)
   expect(Object.keys(types)).toHaveLength(3 + 2_000 + 1)
   expect(rows[0]).toMatchObject({ first: 1n, known7: 'seven', _rest: '{"second":2}' })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { constants, crc32, deflateRawSync, zstdCompressSync } from 'node:zlib'
+import { constants, zstdCompressSync } from 'node:zlib'
 import type { ArchiveFormat } from '../domain/archive-format.ts'
+import { chunkBytes, GzipMember } from '../formats/gzip-member.ts'
 import { AvroBlocks } from './avro-lines.ts'
 
 /**
@@ -9,15 +10,7 @@ import { AvroBlocks } from './avro-lines.ts'
  */
 export const BLOCK_BYTES = 256 * 1024
 
-const GZIP_LEVEL = 1
 const ZSTD_LEVEL = 1
-/** What comes out of one step of the compressor: room that is thrown away after each block. */
-const chunkBytes = (lines: Buffer): number => Math.max(1024, Math.min(64 * 1024, lines.length >> 2))
-
-/** RFC 1952: deflate, no flags, no time, fastest, unknown system. */
-const GZIP_HEAD = Buffer.from('1f8b08000000000004ff', 'hex')
-/** A last block with nothing in it. */
-const DEFLATE_END = Buffer.from('0300', 'hex')
 const NOTHING = Buffer.alloc(0)
 
 /** What a format makes of blocks of lines; the head is asked for when the first block is made. */
@@ -25,34 +18,6 @@ interface Compressor {
   head(): Buffer
   block(lines: Buffer): Buffer
   tail(): Buffer
-}
-
-/** One member: each block ends at a byte, and the next one begins as if nothing had been before it. */
-class Gzip implements Compressor {
-  #crc = 0
-  #bytes = 0
-
-  head(): Buffer {
-    return GZIP_HEAD
-  }
-
-  block(lines: Buffer): Buffer {
-    this.#crc = crc32(lines, this.#crc)
-    this.#bytes += lines.length
-    return deflateRawSync(lines, {
-      level: GZIP_LEVEL,
-      finishFlush: constants.Z_SYNC_FLUSH,
-      chunkSize: chunkBytes(lines),
-    })
-  }
-
-  tail(): Buffer {
-    const tail = Buffer.alloc(DEFLATE_END.length + 8)
-    DEFLATE_END.copy(tail)
-    tail.writeUInt32LE(this.#crc, DEFLATE_END.length)
-    tail.writeUInt32LE(this.#bytes % 2 ** 32, DEFLATE_END.length + 4)
-    return tail
-  }
 }
 
 /** A frame for each block; frames that follow each other are one file. */
@@ -77,7 +42,7 @@ class Avro extends AvroBlocks implements Compressor {
 function compressorOf(format: ArchiveFormat): Compressor {
   switch (format) {
     case 'jsonl.gz':
-      return new Gzip()
+      return new GzipMember()
     case 'jsonl.zst':
       return ZSTD
     case 'avro':

@@ -21,7 +21,7 @@ import {
 } from '../domain/delivery.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
 import type { ArchivedObject } from '../domain/manifest.ts'
-import type { Kept } from '../formats/format.ts'
+import type { FileEvents, Kept, WholeFormat } from '../formats/format.ts'
 import { formatOf } from '../formats/index.ts'
 import { type Draft, draftOf } from '../spool/draft.ts'
 import type { MemoryBudget } from '../spool/memory-budget.ts'
@@ -146,7 +146,9 @@ async function deliverCollection(
   objects: readonly WantedObject[],
   signal: AbortSignal,
 ): Promise<readonly DeliveredFile[]> {
-  const spool = new GroupSpool(deps.folder, deps.budget, plan.layout.target_bytes)
+  const format = formatOf(plan.layout.format)
+  const lines = format.kind === 'lines' ? format.lines : undefined
+  const spool = new GroupSpool(deps.folder, deps.budget, plan.layout.target_bytes, lines)
   const files: DeliveredFile[] = []
   let isMaking = await deps.making.take(signal)
   if (!isMaking) throw stopped()
@@ -213,16 +215,20 @@ async function make(
 ): Promise<Made> {
   const format = formatOf(plan.layout.format)
   const content = createHash('sha256').update(`${format.name}\n`)
-  for await (const chunk of spool.lines(group)) content.update(chunk)
   let kept: Kept = {}
-  const chunks = format.encode(
-    () => spool.events(group),
-    (values) => {
-      kept = values
-    },
-    new Map(Object.entries(plan.columns?.[collection] ?? {})),
-  )
-  const draft = await draftOf(chunks, folder)
+  async function* lines(): AsyncGenerator<Buffer> {
+    for await (const chunk of spool.lines(group)) {
+      content.update(chunk)
+      yield chunk
+    }
+  }
+  async function* whole(of: WholeFormat): AsyncGenerator<Buffer> {
+    for await (const _ of lines());
+    const events: FileEvents = () => spool.events(group)
+    const known = new Map(Object.entries(plan.columns?.[collection] ?? {}))
+    yield* of.encode(events, (values) => (kept = values), known)
+  }
+  const draft = await draftOf(format.kind === 'lines' ? format.pack(lines()) : whole(format), folder)
   const part = String(group.part).padStart(4, '0')
   const key = `${group.prefix}${namePart(collection)}-${fileStem(course, plan.sequence)}-${part}.${format.extension}`
   return { key, draft, contentSha256: content.digest('hex'), kept }

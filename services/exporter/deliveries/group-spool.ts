@@ -1,6 +1,6 @@
 import type { ArchivedEvent } from '../domain/line.ts'
 import { eventsOf } from '../domain/lines.ts'
-import type { FileEvent } from '../formats/format.ts'
+import type { FileEvent, LineWriter } from '../formats/format.ts'
 import type { MemoryBudget } from '../spool/memory-budget.ts'
 import { Spool, type Strand } from '../spool/spool.ts'
 
@@ -23,18 +23,32 @@ interface Part {
 
 const NEWLINE = 0x0a
 
+/** As the archive has them. */
+const ARCHIVED = {
+  bytesMax: ({ line }: ArchivedEvent): number => line.length + 1,
+  write(target: Buffer, at: number, { line }: ArchivedEvent): number {
+    target.set(line, at)
+    target[at + line.length] = NEWLINE
+    return at + line.length + 1
+  },
+}
+
 /** Gathers a collection's events by the file they go to: by prefix, and past a number of bytes into the next part. */
 export class GroupSpool {
   readonly #spool: Spool
   readonly #targetBytes: number
   readonly #groups = new Map<string, Part[]>()
 
-  constructor(folder: string, budget: MemoryBudget, targetBytes: number) {
+  readonly #lines: LineWriter | undefined
+
+  /** `lines`: events wait as their files have them; without, as the archive has them. */
+  constructor(folder: string, budget: MemoryBudget, targetBytes: number, lines?: LineWriter) {
+    this.#lines = lines
     this.#spool = new Spool(folder, budget)
     this.#targetBytes = targetBytes
   }
 
-  add(prefix: string, { line }: ArchivedEvent): void {
+  add(prefix: string, event: ArchivedEvent): void {
     const parts = this.#groups.get(prefix) ?? []
     if (parts.length === 0) this.#groups.set(prefix, parts)
     let part = parts.at(-1)
@@ -43,11 +57,11 @@ export class GroupSpool {
       parts.push(part)
     }
     const { strand } = part
-    const slab = this.#spool.room(strand, line.length + 1)
-    slab.set(line, strand.used)
-    slab[strand.used + line.length] = NEWLINE
-    this.#spool.took(strand, line.length + 1)
-    part.bytes += line.length + 1
+    const writer = this.#lines ?? ARCHIVED
+    const slab = this.#spool.room(strand, writer.bytesMax(event))
+    const bytes = writer.write(slab, strand.used, event) - strand.used
+    this.#spool.took(strand, bytes)
+    part.bytes += bytes
     part.events += 1
   }
 
@@ -63,7 +77,7 @@ export class GroupSpool {
     return this.#spool.read(strand)
   }
 
-  /** A group's events; a batch is good until the next one is asked for. */
+  /** A group's events, where they wait as the archive has them; a batch is good until the next one is asked for. */
   events(group: FileGroup): AsyncIterable<readonly FileEvent[]> {
     return eventsOf(this.lines(group), () => new Error('the spool does not hold what was put in'))
   }

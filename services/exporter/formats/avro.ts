@@ -1,9 +1,10 @@
 import { longBytesMax, writeLong } from '../../shared/events/wire.ts'
 import { avroFile, type AvroRecord, readSchema } from './avro-container.ts'
-import type { FileEvent, FileEvents, FileFormat, Kept } from './format.ts'
+import type { FileEvent, FileEvents, WholeFormat, Kept } from './format.ts'
 
 /** An Avro object container file of records of `schemas/avro/exported-event.v1.avsc`. */
-export const avroContainer: FileFormat = {
+export const avroContainer: WholeFormat = {
+  kind: 'whole',
   name: 'avro',
   extension: 'avro',
   contentType: 'application/vnd.apache.avro+binary',

@@ -1,9 +1,7 @@
-import { createGzip } from 'node:zlib'
 import { stringify } from 'csv-stringify/sync'
-import { compressed } from './blocks.ts'
 import { parseExactly } from './exact-json.ts'
-import type { FileEvent, FileEvents, FileFormat, Kept, KnownColumns } from './format.ts'
-import { CHUNK_BYTES, GZIP_LEVEL } from './json-lines.ts'
+import type { FileEvent, FileEvents, WholeFormat, Kept, KnownColumns } from './format.ts'
+import { gzipped } from './gzip-member.ts'
 import { KeptCounter } from './kept.ts'
 import { learnColumns } from './learn-columns.ts'
 import { KEEN_COLUMNS, type PropertyColumn, type PropertyColumns, REST_COLUMN } from './property-columns.ts'
@@ -15,7 +13,8 @@ import { textOf, textReason } from './value-kind.ts'
  * (see PropertyColumns), then `_rest` where something needs it. A string stands as itself, any other value as its JSON
  * text with all digits. An empty string is `""`; what is null or missing is empty, without quotes: the two are the same.
  */
-export const csvGzip: FileFormat = {
+export const csvGzip: WholeFormat = {
+  kind: 'whole',
   name: 'csv.gz',
   extension: 'csv.gz',
   contentType: 'application/gzip',
@@ -29,13 +28,13 @@ async function* encodeCsv(
   known?: KnownColumns,
 ): AsyncGenerator<Buffer> {
   const table = new CsvTable(await learnColumns(events, known))
-  yield* compressed(records(events, table), createGzip({ level: GZIP_LEVEL, chunkSize: CHUNK_BYTES }))
+  yield* gzipped(records(events, table))
   keep?.(table.kept.counts())
 }
 
-async function* records(events: FileEvents, table: CsvTable): AsyncGenerator<readonly Buffer[]> {
-  yield [table.header()]
-  for await (const batch of events()) yield [table.records(batch)]
+async function* records(events: FileEvents, table: CsvTable): AsyncGenerator<Buffer> {
+  yield table.header()
+  for await (const batch of events()) yield table.records(batch)
 }
 
 class CsvTable {

@@ -1,6 +1,6 @@
 import { TIME_BYTES, TimeText } from '../domain/time-text.ts'
 import { isObject, type JsonObject, type JsonValue, parseAsWritten } from './exact-json.ts'
-import type { FileEvent } from './format.ts'
+import type { FileEvent, LineWriter } from './format.ts'
 
 const OPEN = 0x7b
 const CLOSE = 0x7d
@@ -25,37 +25,33 @@ const FRAME_BYTES =
   1 +
   END.length
 
+/**
+ * JSON that is taken apart and written again gets no longer, but where a byte was no UTF-8: what stands for it then has so many.
+ */
+const REWRITTEN_BYTES_MAX = 3
+
 const timestamps = new TimeText()
 const receipts = new TimeText()
 
 /**
- * Events as lines of JSON, each ended by a line feed, as Keen lays events out: `keen` first, then the properties, in bytes
- * as they are. Line breaks between their tokens become spaces. An event that has a `keen` of its own is taken apart: ours
- * goes over what is in it (or over all of it, when it is no object), and the numbers stay as they were written. In pieces
- * that are to be joined.
+ * An event as a line of JSON, ended by a line feed, as Keen lays events out: `keen` first, then the properties, in bytes as they
+ * are. Line breaks between their tokens become spaces. An event that has a `keen` of its own is taken apart: ours goes over what
+ * is in it (or over all of it, when it is no object), and the numbers stay as they were written.
  */
-export function eventLines(events: readonly FileEvent[]): readonly Buffer[] {
-  const pieces: Buffer[] = []
-  const bodies = events.map(({ properties }) => properties)
-  const bytesMax = bodies.reduce((sum, body, i) => sum + FRAME_BYTES + (events[i]?.id.length ?? 0) + body.length, 0)
-  const target = Buffer.allocUnsafe(bytesMax)
-  let written = 0
-  let taken = 0
-  for (const [i, event] of events.entries()) {
-    const body = bodies[i] as Buffer
-    const own = mayHaveKeen(body) ? parseAsWritten(body.toString()) : undefined
-    if (own === undefined || !Object.hasOwn(own, 'keen')) {
-      written = writeLine(target, written, event, body)
-      continue
-    }
-    pieces.push(target.subarray(taken, written), mergedLine(event, own))
-    taken = written
-  }
-  pieces.push(target.subarray(taken, written))
-  return pieces
+export const eventLine: LineWriter = {
+  bytesMax({ id, properties }) {
+    return FRAME_BYTES + id.length + REWRITTEN_BYTES_MAX * properties.length
+  },
+  write(target, at, event) {
+    const { properties } = event
+    const own = mayHaveKeen(properties) ? parseAsWritten(properties.toString()) : undefined
+    if (own === undefined || !Object.hasOwn(own, 'keen')) return writePlain(target, at, event, properties)
+    return at + target.write(mergedText(event, own), at)
+  },
 }
 
-function writeLine(target: Buffer, at: number, event: FileEvent, body: Buffer): number {
+/** An event without a `keen` of its own. */
+function writePlain(target: Buffer, at: number, event: FileEvent, body: Buffer): number {
   let to = timestamps.write(target, put(target, at, BEFORE_TIMESTAMP), event.timestampMs)
   to = receipts.write(target, put(target, to, BEFORE_CREATED_AT), event.createdAtMs)
   to = put(target, to, BEFORE_ID)
@@ -90,9 +86,9 @@ const keenOf = (event: FileEvent) => ({
 const mayHaveKeen = (properties: Buffer): boolean =>
   properties.includes(KEEN_NAME) || properties.includes(ESCAPED_LETTER)
 
-function mergedLine(event: FileEvent, { keen, ...others }: JsonObject): Buffer {
+function mergedText(event: FileEvent, { keen, ...others }: JsonObject): string {
   const own: JsonValue = keen !== undefined && isObject(keen) ? keen : {}
-  return Buffer.from(`${JSON.stringify({ keen: { ...own, ...keenOf(event) }, ...others })}\n`)
+  return `${JSON.stringify({ keen: { ...own, ...keenOf(event) }, ...others })}\n`
 }
 
 function isBlank(bytes: Buffer, from: number, to: number): boolean {

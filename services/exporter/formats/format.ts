@@ -15,7 +15,7 @@ export type FormatName = 'jsonl.gz' | 'jsonl.zst' | 'csv.gz' | 'avro' | 'parquet
 
 /**
  * How many values a format could not say in its own way and kept as text, by reason (`KeptReason`; those that occurred, in
- * alphabetical order); for counters and manifests. JSON lines and Avro hold the events' own text: for them it is empty.
+ * alphabetical order); for counters and manifests. Avro holds the events' own text: for it, it is empty.
  */
 export type Kept = Readonly<Record<string, number>>
 
@@ -26,11 +26,36 @@ export type Kept = Readonly<Record<string, number>>
 export type KnownColumns = ReadonlyMap<string, number>
 export const NO_COLUMNS: KnownColumns = new Map()
 
-export interface FileFormat {
+interface NamedFormat {
   readonly name: FormatName
   /** Without a leading dot: `jsonl.gz`. */
   readonly extension: string
   readonly contentType: string
+}
+
+/** What writes an event as the file's lines have it, wherever it is told to. */
+export interface LineWriter {
+  /** More than the event's line takes. */
+  bytesMax(event: FileEvent): number
+  /** Writes the line and its line break at `at`; returns where it ends. */
+  write(target: Buffer, at: number, event: FileEvent): number
+}
+
+/** A format whose files are lines, each of one event alone: an event can be written as soon as it is there. */
+export interface LineFormat extends NamedFormat {
+  readonly kind: 'lines'
+  readonly hasColumns: false
+  readonly lines: LineWriter
+  /**
+   * The file's bytes, a function of the lines and not of how they are cut. Nothing is read before the first chunk is asked for.
+   * Rejects with what `lines` throws.
+   */
+  pack(lines: AsyncIterable<Buffer>): AsyncIterable<Buffer>
+}
+
+/** A format that is made of all events of a file together. */
+export interface WholeFormat extends NamedFormat {
+  readonly kind: 'whole'
   /** Whether a file has columns, so that it matters which are known before. */
   readonly hasColumns: boolean
   /**
@@ -41,3 +66,5 @@ export interface FileFormat {
    */
   encode(events: FileEvents, keep?: (kept: Kept) => void, known?: KnownColumns): AsyncIterable<Buffer>
 }
+
+export type FileFormat = LineFormat | WholeFormat

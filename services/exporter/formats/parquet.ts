@@ -1,7 +1,7 @@
 import { constants, zstdCompressSync } from 'node:zlib'
 import { ParquetWriter } from 'hyparquet-writer'
 import { ChunkWriter } from './chunk-writer.ts'
-import type { FileEvents, FileFormat, Kept, KnownColumns } from './format.ts'
+import type { FileEvents, WholeFormat, Kept, KnownColumns } from './format.ts'
 import { ZSTD_LEVEL } from './json-lines.ts'
 import { learnColumns } from './learn-columns.ts'
 import { RowGroup } from './row-group.ts'
@@ -15,7 +15,8 @@ const CREATED_BY = 'tributary version 1'
  * `columnType`, then `_rest` where something needs it. Names of nested properties are dotted, not structs: a property that
  * is an object in one event and a number in the next has no struct, and every reader selects and prunes flat columns.
  */
-export const parquetFile: FileFormat = {
+export const parquetFile: WholeFormat = {
+  kind: 'whole',
   name: 'parquet',
   extension: 'parquet',
   contentType: 'application/vnd.apache.parquet',

@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import avro from 'avsc'
 import { expect, test } from 'vitest'
-import { eventsOf, fileOf, inBatches, bytesOf } from './file-events.ts'
-import { formatOf } from '../../../services/exporter/formats/index.ts'
+import { encodeAs, eventsOf, fileOf, inBatches, bytesOf } from './file-events.ts'
 import { readAvro } from './read-avro.ts'
 
 const SCHEMA = JSON.parse(
@@ -50,7 +49,7 @@ test('many events are many blocks, with text longer than a block and times befor
   // One in the header; blocks of 256 KiB: one before the long event, one that ends with it, and three of 730 KB.
   expect(markers).toBe(1 + 5)
   const early = eventsOf(['{}']).map((event) => ({ ...event, timestampMs: -1, createdAtMs: -(2 ** 40) }))
-  expect(await readAvro(await bytesOf(formatOf('avro').encode(inBatches(early))))).toMatchObject([
+  expect(await readAvro(await bytesOf(encodeAs('avro', inBatches(early))))).toMatchObject([
     { keen_timestamp: -1, keen_created_at: -(2 ** 40) },
   ])
   expect(await readAvro((await fileOf('avro', [])).bytes)).toEqual([])

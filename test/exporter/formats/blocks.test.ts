@@ -6,7 +6,9 @@ test('blocks are of one size, wherever the pieces end', async () => {
   for (const size of [1_000, BLOCK_BYTES, bytes.length]) {
     const pieces = async function* () {
       for (let i = 0; i < bytes.length; i += 2 * size) {
-        yield [bytes.subarray(i, i + size), Buffer.alloc(0), bytes.subarray(i + size, i + 2 * size)]
+        yield bytes.subarray(i, i + size)
+        yield Buffer.alloc(0)
+        yield bytes.subarray(i + size, i + 2 * size)
       }
     }
     const blocks: Buffer[] = []

@@ -2,8 +2,7 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { FormatName } from '../../../services/exporter/formats/format.ts'
-import { formatOf } from '../../../services/exporter/formats/index.ts'
-import { bytesOf, eventsOf, fileOf, inBatches, T0, uuid } from './file-events.ts'
+import { bytesOf, encodeAs, eventsOf, fileOf, inBatches, T0, uuid } from './file-events.ts'
 import { eventTrees, meaning, numberMeaning, type Tree } from './generated.ts'
 import { lineFor } from './line-model.ts'
 import { readAvro } from './read-avro.ts'
@@ -117,7 +116,7 @@ test.each(NAMES)('the same events are the same bytes, however they come: %s', as
     fc.asyncProperty(eventTrees, fc.integer({ min: 1, max: 12 }), async (trees, size) => {
       const events = eventsOf(trees.map(({ text }) => text))
       const [whole, cut] = await Promise.all(
-        [inBatches(events), inBatches(events, size)].map((source) => bytesOf(formatOf(name).encode(source))),
+        [inBatches(events), inBatches(events, size)].map((source) => bytesOf(encodeAs(name, source))),
       )
       expect(cut).toEqual(whole)
     }),
@@ -128,7 +127,7 @@ test.each(NAMES)('the same events are the same bytes, however they come: %s', as
     Array.from({ length: 22_000 }, (_, i) => `{"n":${(i * 7919) % 10_007},"text":"${'x'.repeat(i % 97)}"}`),
   )
   const [whole, ...cut] = await Promise.all(
-    [events.length, 1, 37, 8_192].map((size) => bytesOf(formatOf(name).encode(inBatches(events, size)))),
+    [events.length, 1, 37, 8_192].map((size) => bytesOf(encodeAs(name, inBatches(events, size)))),
   )
   for (const bytes of cut) expect(bytes.equals(whole ?? Buffer.alloc(0))).toBe(true)
 })

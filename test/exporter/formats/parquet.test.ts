@@ -1,8 +1,7 @@
 import { zstdDecompressSync } from 'node:zlib'
 import { parquetMetadata, parquetReadObjects } from 'hyparquet'
 import { describe, expect, test } from 'vitest'
-import { formatOf } from '../../../services/exporter/formats/index.ts'
-import { bytesOf, eventsOf, fileOf, inBatches, T0, uuid } from './file-events.ts'
+import { bytesOf, encodeAs, eventsOf, fileOf, inBatches, T0, uuid } from './file-events.ts'
 import { readParquet } from './read-parquet.ts'
 
 /** Each column's type and values, without `keen`'s. */
@@ -193,7 +192,7 @@ test('memory does not grow with the number of events', async () => {
   let readAtLast = 0
   let peak = 0
   const before = process.memoryUsage().rss
-  for await (const _ of formatOf('parquet').encode(counted)) {
+  for await (const _ of encodeAs('parquet', counted)) {
     // A row group leaves before the next one's events are read.
     expect(read - readAtLast).toBeLessThanOrEqual(20_000 + BATCH)
     readAtLast = read
@@ -212,7 +211,7 @@ test('events that change between the two passes are an error, not a wrong file',
     }
   }
   for (const second of ['{"n":"x"}', '{"n":0.5}', '{"m":1}', '{"":1}']) {
-    await expect(bytesOf(formatOf('parquet').encode(changing('{"n":1}', second))), second).rejects.toMatchObject({
+    await expect(bytesOf(encodeAs('parquet', changing('{"n":1}', second))), second).rejects.toMatchObject({
       code: 'InternalServerError',
     })
   }
