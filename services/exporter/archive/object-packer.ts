@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import type { ArchiveFormat } from '../domain/archive-format.ts'
+import type { BlockPacker } from '../formats/format.ts'
 import { chunkBytes, GzipMember } from '../formats/gzip-member.ts'
 import { AvroBlocks } from './avro-lines.ts'
 
@@ -63,7 +64,7 @@ export interface PackedStamp {
 }
 
 /** Makes one object out of blocks of lines. The same blocks always make the same bytes. */
-export class ObjectPacker {
+export class ObjectPacker implements BlockPacker {
   readonly #compressor: Compressor
   readonly #hash = createHash('sha256')
   readonly #contentHash = createHash('sha256')

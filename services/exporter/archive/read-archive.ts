@@ -15,7 +15,7 @@ import {
   type RangeName,
 } from '../domain/archive-key.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
-import { eventsOf } from '../domain/lines.ts'
+import { eventsIn, wholeLines } from '../domain/lines.ts'
 import { type ArchivedObject, isMerged, type Manifest, parseManifest } from '../domain/manifest.ts'
 import { linesOfAvro } from './avro-lines.ts'
 import { zstdContent } from './zstd-frames.ts'
@@ -145,37 +145,52 @@ export async function readRange(
 }
 
 /**
- * The events of an object in batches, in the order of their offsets; what a batch views is good until the next one is asked
- * for. Rejects with ARCHIVE_DAMAGED, at the latest after the last batch, when they are not those that the manifest tells of.
+ * The lines of an object in pieces of whole ones, in the order of their offsets; a piece may be written over, and is good until
+ * the next one is asked for. Rejects with ARCHIVE_DAMAGED, at the latest after the last piece, when they are not those that
+ * the manifest tells of.
  */
-export async function* readObject(
+export async function* readLines(
   bucket: Pick<Bucket, 'get'>,
   object: ArchivedObject,
   signal: AbortSignal,
-): AsyncGenerator<readonly ArchivedEvent[]> {
+): AsyncGenerator<Buffer> {
   const stored = await bucket.get(object.key, signal, placeOf(object))
   if (stored === undefined) throw missing('An object of the archive is not there any more.', object.key)
   const hash = createHash('sha256')
-  let events = 0
   async function* content(of: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of of) {
       hash.update(chunk)
       yield chunk
     }
   }
-  const unreadable = (): AppError => damaged('A line of the archive cannot be read.', object.key)
   try {
-    for await (const batch of eventsOf(content(linesOf(stored, object)), unreadable)) {
-      events += batch.length
-      yield batch
-    }
+    yield* wholeLines(content(linesOf(stored, object)), () => unreadableLine(object))
   } catch (error) {
     if (!isEncoding(error)) throw error
     throw damaged('An object of the archive cannot be unpacked.', object.key, error)
   }
-  if (events !== object.events || hash.digest('hex') !== object.content_sha256) {
-    throw damaged('An object of the archive is not what its manifest tells of.', object.key)
+  if (hash.digest('hex') !== object.content_sha256) throw different(object)
+}
+
+/** The error for a line that is none of the archive's. */
+export const unreadableLine = ({ key }: ArchivedObject): AppError =>
+  damaged('A line of the archive cannot be read.', key)
+const different = ({ key }: ArchivedObject): AppError =>
+  damaged('An object of the archive is not what its manifest tells of.', key)
+
+/** The same as events in batches, which are good until the next one is asked for. */
+export async function* readObject(
+  bucket: Pick<Bucket, 'get'>,
+  object: ArchivedObject,
+  signal: AbortSignal,
+): AsyncGenerator<readonly ArchivedEvent[]> {
+  let events = 0
+  for await (const lines of readLines(bucket, object, signal)) {
+    const batch = eventsIn(lines, () => unreadableLine(object))
+    events += batch.length
+    yield batch
   }
+  if (events !== object.events) throw different(object)
 }
 
 /** What comes out at once: small pieces each take their time. */
@@ -211,19 +226,20 @@ export const placeOf = (object: ArchivedObject): ByteRange | undefined =>
   isMerged(object) ? { at: object.at, bytes: object.bytes } : undefined
 
 /**
- * As `readObject`, for who read the range's manifest some time ago: where the object was replaced since (merged with
+ * As `read` does, for who read the range's manifest some time ago: where the object was replaced since (merged with
  * others, events erased), what stands in its place is read, and nothing where nothing does. `firstKey` is that of the
  * range's first manifest.
  */
-export async function* readObjectNow(
+export async function* readObjectNow<T>(
+  read: (bucket: Bucket, object: ArchivedObject, signal: AbortSignal) => AsyncGenerator<T>,
   bucket: Bucket,
   firstKey: string,
   object: ArchivedObject,
   signal: AbortSignal,
-): AsyncGenerator<readonly ArchivedEvent[]> {
+): AsyncGenerator<T> {
   for (let wanted = object; ; ) {
     try {
-      yield* readObject(bucket, wanted, signal)
+      yield* read(bucket, wanted, signal)
       return
     } catch (error) {
       if (!isMissing(error)) throw error // before the first batch, if at all

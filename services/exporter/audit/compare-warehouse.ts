@@ -2,7 +2,7 @@ import type { Bucket } from '../../shared/bucket/port.ts'
 import type { Erase } from '../../shared/deletions/domain/erase.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
 import { loggedEvent } from '../archive/logged-event.ts'
-import { readNewest, readObjectNow } from '../archive/read-archive.ts'
+import { readNewest, readObject, readObjectNow } from '../archive/read-archive.ts'
 import { RANGES_A_QUESTION, storedIds, storedPrints } from '../archive/stored-ranges.ts'
 import { manifestKey, type PartitionName } from '../domain/archive-key.ts'
 import { isSamePrint, type PrintValue } from '../domain/event-print.ts'
@@ -79,7 +79,7 @@ export class WarehouseComparison {
     const { objects } = (await readNewest(bucket, firstKey, signal)).manifest
     for (const object of objects) {
       if (!isInScope(scope, { project: object.project, hourMs: Date.parse(object.hour) })) continue
-      for await (const batch of readObjectNow(bucket, firstKey, object, signal)) {
+      for await (const batch of readObjectNow(readObject, bucket, firstKey, object, signal)) {
         for (const event of batch) {
           const ids = stored.get(event.offset) ?? []
           unknown.delete(event.offset)

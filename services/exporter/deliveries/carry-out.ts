@@ -9,8 +9,16 @@ import { parseFilters } from '../../shared/filters/parse.ts'
 import type { Slots } from '../../shared/slots.ts'
 import { renderPrefix } from '../../shared/streams/prefix.ts'
 import { type PutOutcome, putOnce } from '../archive/put-once.ts'
-import { type ReadManifest, readNewest, readObjectNow } from '../archive/read-archive.ts'
+import {
+  readLines,
+  type ReadManifest,
+  readNewest,
+  readObject,
+  readObjectNow,
+  unreadableLine,
+} from '../archive/read-archive.ts'
 import { sha256Of } from '../archive/sha256.ts'
+import { HOUR_MS } from '../domain/archive-key.ts'
 import {
   type CourseName,
   type Delivered,
@@ -21,7 +29,7 @@ import {
 } from '../domain/delivery.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
 import type { ArchivedObject } from '../domain/manifest.ts'
-import type { FileEvents, Kept, WholeFormat } from '../formats/format.ts'
+import type { FileEvents, Kept } from '../formats/format.ts'
 import { formatOf } from '../formats/index.ts'
 import { type Draft, draftOf } from '../spool/draft.ts'
 import type { MemoryBudget } from '../spool/memory-budget.ts'
@@ -147,32 +155,15 @@ async function deliverCollection(
   signal: AbortSignal,
 ): Promise<readonly DeliveredFile[]> {
   const format = formatOf(plan.layout.format)
-  const lines = format.kind === 'lines' ? format.lines : undefined
-  const spool = new GroupSpool(deps.folder, deps.budget, plan.layout.target_bytes, lines)
+  const spool = new GroupSpool(deps.folder, deps.budget, plan.layout.target_bytes, format)
   const files: DeliveredFile[] = []
   let isMaking = await deps.making.take(signal)
   if (!isMaking) throw stopped()
   try {
-    const matches = matcherOf(plan)
-    const cadenceMs = plan.layout.cadence_minutes * 60_000
-    const { project, stream } = plan
-    // Events that come one after the other mostly go to one place.
-    let prefix = { timeMs: Number.NaN, text: '' }
-    for (const { manifest, object } of objects) {
-      for await (const batch of readObjectNow(deps.archive, manifest, object, signal)) {
-        for (const event of batch) {
-          if (!matches(event)) {
-            deps.metrics.filtered.inc()
-            continue
-          }
-          const timeMs = Math.floor(event.createdAtMs / cadenceMs) * cadenceMs
-          if (timeMs !== prefix.timeMs) {
-            prefix = { timeMs, text: renderPrefix(plan.layout.prefix, { project, stream, collection, timeMs }) }
-          }
-          spool.add(prefix.text, event)
-        }
-        await spool.spillIfOver()
-      }
+    for (const wanted of objects) {
+      if (format.kind === 'lines' && goesTogether(plan, wanted.object))
+        await gatherLines(deps, plan, spool, wanted, signal)
+      else await gatherEvents(deps, plan, spool, wanted, signal)
     }
     for (const group of spool.groups) {
       if (!isMaking) isMaking = await deps.making.take(signal)
@@ -191,6 +182,59 @@ async function deliverCollection(
   } finally {
     if (isMaking) deps.making.give()
     await spool.close()
+  }
+}
+
+/** Whether all events of an object are wanted, and go to one place. */
+function goesTogether({ layout, span }: DeliveryPlan, { hour }: ArchivedObject): boolean {
+  const hourMs = Date.parse(hour)
+  const isWithin = span.start_ms <= hourMs && (span.end_ms === null || hourMs + HOUR_MS <= span.end_ms)
+  const cadenceMs = layout.cadence_minutes * 60_000
+  const isOnePlace = cadenceMs === HOUR_MS || (HOUR_MS % cadenceMs === 0 && !layout.prefix.includes('{minute}'))
+  return isWithin && isOnePlace && layout.filters.length === 0
+}
+
+async function gatherLines(
+  { archive }: CarryOutDeps,
+  { layout, project, stream }: DeliveryPlan,
+  spool: GroupSpool,
+  { manifest, object }: WantedObject,
+  signal: AbortSignal,
+): Promise<void> {
+  const { collection, hour } = object
+  const prefix = renderPrefix(layout.prefix, { project, stream, collection, timeMs: Date.parse(hour) })
+  for await (const lines of readObjectNow(readLines, archive, manifest, object, signal)) {
+    spool.addLines(prefix, lines, () => unreadableLine(object))
+    await spool.settle()
+  }
+}
+
+async function gatherEvents(
+  { archive, metrics }: CarryOutDeps,
+  plan: DeliveryPlan,
+  spool: GroupSpool,
+  { manifest, object }: WantedObject,
+  signal: AbortSignal,
+): Promise<void> {
+  const matches = matcherOf(plan)
+  const cadenceMs = plan.layout.cadence_minutes * 60_000
+  const { project, stream } = plan
+  const { collection } = object
+  // Events that come one after the other mostly go to one place.
+  let prefix = { timeMs: Number.NaN, text: '' }
+  for await (const batch of readObjectNow(readObject, archive, manifest, object, signal)) {
+    for (const event of batch) {
+      if (!matches(event)) {
+        metrics.filtered.inc()
+        continue
+      }
+      const timeMs = Math.floor(event.createdAtMs / cadenceMs) * cadenceMs
+      if (timeMs !== prefix.timeMs) {
+        prefix = { timeMs, text: renderPrefix(plan.layout.prefix, { project, stream, collection, timeMs }) }
+      }
+      spool.add(prefix.text, event)
+    }
+    await spool.settle()
   }
 }
 
@@ -214,6 +258,10 @@ async function make(
   group: FileGroup,
 ): Promise<Made> {
   const format = formatOf(plan.layout.format)
+  const part = String(group.part).padStart(4, '0')
+  const key = `${group.prefix}${namePart(collection)}-${fileStem(course, plan.sequence)}-${part}.${format.extension}`
+  const packed = await spool.finish(group)
+  if (packed !== undefined) return { key, draft: { ...packed, dispose: async () => undefined }, kept: {}, ...packed }
   const content = createHash('sha256').update(`${format.name}\n`)
   let kept: Kept = {}
   async function* lines(): AsyncGenerator<Buffer> {
@@ -222,15 +270,17 @@ async function make(
       yield chunk
     }
   }
-  async function* whole(of: WholeFormat): AsyncGenerator<Buffer> {
-    for await (const _ of lines());
+  async function* chunks(): AsyncGenerator<Buffer> {
+    if (format.kind === 'lines') {
+      if (format.packing.kind === 'stream') yield* format.packing.pack(lines())
+      return
+    }
+    for await (const chunk of spool.lines(group)) content.update(chunk)
     const events: FileEvents = () => spool.events(group)
     const known = new Map(Object.entries(plan.columns?.[collection] ?? {}))
-    yield* of.encode(events, (values) => (kept = values), known)
+    yield* format.encode(events, (values) => (kept = values), known)
   }
-  const draft = await draftOf(format.kind === 'lines' ? format.pack(lines()) : whole(format), folder)
-  const part = String(group.part).padStart(4, '0')
-  const key = `${group.prefix}${namePart(collection)}-${fileStem(course, plan.sequence)}-${part}.${format.extension}`
+  const draft = await draftOf(chunks(), folder)
   return { key, draft, contentSha256: content.digest('hex'), kept }
 }
 

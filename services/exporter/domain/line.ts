@@ -29,6 +29,8 @@ const AFTER_REPEAT_KEY = Buffer.from('","properties":')
 const PROPERTIES = Buffer.from(',"properties":')
 const HEX = Buffer.from('0123456789abcdef')
 const ZERO = 0x30
+/** What follows the digits of an offset. */
+const AFTER_OFFSET = 0x2c
 const NINE = 0x39
 const CLOSE = 0x7d
 /** Of a UUID's bytes, those before its dashes. */
@@ -147,34 +149,52 @@ export interface ArchivedEvent {
 
 /** The event in a line, given without its line break; undefined for a line that `writeLine` did not write. What is asked for is read. */
 export function parseLine(line: Buffer): ArchivedEvent | undefined {
-  if (!hasTemplate(line) || line.at(-1) !== CLOSE) return undefined
-  let at = OFFSET_AT
-  while ((line[at] ?? 0) >= ZERO && (line[at] ?? 0) <= NINE) at += 1
-  const offsetEnd = at
-  if (offsetEnd === OFFSET_AT || offsetEnd > OFFSET_AT + OFFSET_DIGITS_MAX) return undefined
-  if (isAt(line, at, PROPERTIES)) return new ArchivedLine(line, offsetEnd, -1, at + PROPERTIES.length)
-  if (!isAt(line, at, REPEAT_KEY)) return undefined
-  const repeatKeyAt = at + REPEAT_KEY.length
-  at = repeatKeyAt + 2 * KEY_BYTES
-  return isAt(line, at, AFTER_REPEAT_KEY)
-    ? new ArchivedLine(line, offsetEnd, repeatKeyAt, at + AFTER_REPEAT_KEY.length)
-    : undefined
+  const propertiesAt = findProperties(line, 0, line.length)
+  return propertiesAt === -1 ? undefined : new ArchivedLine(line, propertiesAt)
 }
+
+/** Where the properties begin in the line that stands in `lines` between `from` and `to`; -1 for one that `writeLine` did not write. */
+export function findProperties(lines: Buffer, from: number, to: number): number {
+  if (!hasTemplate(lines, from) || lines[to - 1] !== CLOSE) return -1
+  let at = from + OFFSET_AT
+  while ((lines[at] ?? 0) >= ZERO && (lines[at] ?? 0) <= NINE) at += 1
+  if (at === from + OFFSET_AT || at > from + OFFSET_AT + OFFSET_DIGITS_MAX) return -1
+  if (isAt(lines, at, PROPERTIES)) at += PROPERTIES.length
+  else if (isAt(lines, at, REPEAT_KEY)) {
+    at += REPEAT_KEY.length + 2 * KEY_BYTES
+    if (!isAt(lines, at, AFTER_REPEAT_KEY)) return -1
+    at += AFTER_REPEAT_KEY.length
+  } else return -1
+  return at < to ? at : -1
+}
+
+/** Where, counted from a line's start, the texts of its event's id and times stand. */
+export const FIELDS = {
+  id: { at: ID_AT, bytes: ID_BYTES },
+  timestamp: { at: TIMESTAMP_AT, bytes: TIME_BYTES },
+  createdAt: { at: CREATED_AT_AT, bytes: TIME_BYTES },
+} as const
 
 const OFFSET_DIGITS_MAX = 20
 
 /** Whether what is the same in all heads is there. */
-const hasTemplate = (line: Buffer): boolean =>
-  isAt(line, OFFSET_AT - BEFORE_OFFSET.length, template, OFFSET_AT - BEFORE_OFFSET.length, OFFSET_AT) &&
+const hasTemplate = (lines: Buffer, from: number): boolean =>
+  isAt(lines, from + OFFSET_AT - BEFORE_OFFSET.length, template, OFFSET_AT - BEFORE_OFFSET.length, OFFSET_AT) &&
   isAt(
-    line,
-    CREATED_AT_AT - BEFORE_CREATED_AT.length,
+    lines,
+    from + CREATED_AT_AT - BEFORE_CREATED_AT.length,
     template,
     CREATED_AT_AT - BEFORE_CREATED_AT.length,
     CREATED_AT_AT,
   ) &&
-  isAt(line, TIMESTAMP_AT - BEFORE_TIMESTAMP.length, template, TIMESTAMP_AT - BEFORE_TIMESTAMP.length, TIMESTAMP_AT) &&
-  isAt(line, 0, template, 0, ID_AT)
+  isAt(
+    lines,
+    from + TIMESTAMP_AT - BEFORE_TIMESTAMP.length,
+    template,
+    TIMESTAMP_AT - BEFORE_TIMESTAMP.length,
+    TIMESTAMP_AT,
+  ) &&
+  isAt(lines, from, template, 0, ID_AT)
 
 function isAt(line: Buffer, at: number, bytes: Buffer, from = 0, to = bytes.length): boolean {
   for (let i = from; i < to; i += 1) if (line[at + i - from] !== bytes[i]) return false
@@ -186,14 +206,10 @@ const readReceipts = new TimeText()
 
 class ArchivedLine implements ArchivedEvent {
   readonly line: Buffer
-  readonly #offsetEnd: number
-  readonly #repeatKeyAt: number
   readonly #propertiesAt: number
 
-  constructor(line: Buffer, offsetEnd: number, repeatKeyAt: number, propertiesAt: number) {
+  constructor(line: Buffer, propertiesAt: number) {
     this.line = line
-    this.#offsetEnd = offsetEnd
-    this.#repeatKeyAt = repeatKeyAt
     this.#propertiesAt = propertiesAt
   }
 
@@ -214,8 +230,14 @@ class ArchivedLine implements ArchivedEvent {
   }
 
   get repeatKey(): string | null {
-    if (this.#repeatKeyAt === -1) return null
-    return this.line.toString('latin1', this.#repeatKeyAt, this.#repeatKeyAt + 2 * KEY_BYTES)
+    const at = this.#offsetEnd
+    if (this.#propertiesAt === at + PROPERTIES.length) return null
+    const start = at + REPEAT_KEY.length
+    return this.line.toString('latin1', start, start + 2 * KEY_BYTES)
+  }
+
+  get #offsetEnd(): number {
+    return this.line.indexOf(AFTER_OFFSET, OFFSET_AT)
   }
 
   get properties(): Buffer {

@@ -18,6 +18,27 @@ export function eventsIn(lines: Buffer, onDamage: () => Error): readonly Archive
 }
 
 /**
+ * Whole lines out of a stream of bytes, in pieces that view the chunks they came in: nobody reads those again, so that a piece
+ * may be written over. `onDamage` makes the error for a last line that does not end.
+ */
+export async function* wholeLines(chunks: AsyncIterable<Buffer>, onDamage: () => Error): AsyncGenerator<Buffer> {
+  let rest: Buffer = NOTHING
+  for await (const chunk of chunks) {
+    let start = 0
+    if (rest.length > 0) {
+      start = chunk.indexOf(NEWLINE) + 1
+      rest = Buffer.concat([rest, start === 0 ? chunk : chunk.subarray(0, start)])
+      if (start === 0) continue
+      yield rest
+    }
+    const end = Math.max(start, chunk.lastIndexOf(NEWLINE) + 1)
+    if (end > start) yield chunk.subarray(start, end)
+    rest = chunk.subarray(end)
+  }
+  if (rest.length > 0) throw onDamage()
+}
+
+/**
  * Events out of a stream of lines, in batches that view the pieces they came in: a batch is good until the next one is
  * asked for. `onDamage` makes the error for a line that is none of the archive's, or that does not end.
  */
@@ -25,21 +46,5 @@ export async function* eventsOf(
   chunks: AsyncIterable<Buffer>,
   onDamage: () => Error,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
-  let rest: Buffer = NOTHING
-  for await (const chunk of chunks) {
-    const batch: ArchivedEvent[] = []
-    let start = 0
-    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
-      const line = chunk.subarray(start, end)
-      const event = parseLine(rest.length === 0 ? line : Buffer.concat([rest, line]))
-      if (event === undefined) throw onDamage()
-      batch.push(event)
-      rest = NOTHING
-      start = end + 1
-    }
-    const tail = chunk.subarray(start)
-    rest = rest.length === 0 ? tail : Buffer.concat([rest, tail])
-    if (batch.length > 0) yield batch
-  }
-  if (rest.length > 0) throw onDamage()
+  for await (const lines of wholeLines(chunks, onDamage)) yield eventsIn(lines, onDamage)
 }

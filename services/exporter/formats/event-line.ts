@@ -83,7 +83,8 @@ const keenOf = (event: FileEvent) => ({
   id: event.id,
 })
 
-const mayHaveKeen = (properties: Buffer): boolean =>
+/** Whether an event's properties, or those of any of several lines, may have a `keen` of their own. */
+export const mayHaveKeen = (properties: Buffer): boolean =>
   properties.includes(KEEN_NAME) || properties.includes(ESCAPED_LETTER)
 
 function mergedText(event: FileEvent, { keen, ...others }: JsonObject): string {

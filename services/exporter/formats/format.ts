@@ -46,11 +46,19 @@ export interface LineFormat extends NamedFormat {
   readonly kind: 'lines'
   readonly hasColumns: false
   readonly lines: LineWriter
-  /**
-   * The file's bytes, a function of the lines and not of how they are cut. Nothing is read before the first chunk is asked for.
-   * Rejects with what `lines` throws.
-   */
-  pack(lines: AsyncIterable<Buffer>): AsyncIterable<Buffer>
+  /** How lines become a file's bytes, which are a function of the lines and not of how they are cut. */
+  readonly packing: /** Block by block, each of so many bytes, the last one shorter, by a packer of its own for each file; so that what waits is packed. */
+    | { readonly kind: 'blocks'; readonly blockBytes: number; readonly packer: () => BlockPacker }
+    /** All of them at once. Nothing is read before the first chunk is asked for. Rejects with what `lines` throws. */
+    | { readonly kind: 'stream'; readonly pack: (lines: AsyncIterable<Buffer>) => AsyncIterable<Buffer> }
+}
+
+/** Makes one file out of blocks of lines. */
+export interface BlockPacker {
+  /** The file's next bytes. The block may be written over afterwards. */
+  pack(block: Buffer): Buffer
+  /** Its last bytes, and the hash of all of them and of all blocks, hexadecimal. */
+  finish(): { readonly tail: Buffer; readonly bytes: number; readonly sha256: string; readonly contentSha256: string }
 }
 
 /** A format that is made of all events of a file together. */

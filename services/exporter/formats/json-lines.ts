@@ -1,8 +1,8 @@
 import { constants, createZstdCompress } from 'node:zlib'
+import { BLOCK_BYTES, ObjectPacker } from '../archive/object-packer.ts'
 import { compressed } from './blocks.ts'
 import { eventLine } from './event-line.ts'
 import type { LineFormat } from './format.ts'
-import { gzipped } from './gzip-member.ts'
 
 /** Higher levels take several times as long for a tenth less of bytes. */
 export const ZSTD_LEVEL = 3
@@ -17,7 +17,7 @@ export const jsonLinesGzip: LineFormat = {
   contentType: 'application/gzip',
   hasColumns: false,
   lines: eventLine,
-  pack: gzipped,
+  packing: { kind: 'blocks', blockBytes: BLOCK_BYTES, packer: () => new ObjectPacker('jsonl.gz') },
 }
 
 /**
@@ -31,8 +31,11 @@ export const jsonLinesZstd: LineFormat = {
   contentType: 'application/zstd',
   hasColumns: false,
   lines: eventLine,
-  async *pack(lines) {
-    const params = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL }
-    yield* compressed(lines, createZstdCompress({ chunkSize: CHUNK_BYTES, params }))
+  packing: {
+    kind: 'stream',
+    async *pack(lines) {
+      const params = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL }
+      yield* compressed(lines, createZstdCompress({ chunkSize: CHUNK_BYTES, params }))
+    },
   },
 }

@@ -2,7 +2,14 @@ import type { Bucket } from '../../shared/bucket/port.ts'
 import { AppError } from '../../shared/errors.ts'
 import type { PlacedEvent } from '../../shared/events/rows.ts'
 import { loggedEvent } from '../archive/logged-event.ts'
-import { archivedPartitions, archivedRanges, readNewest, readObjectNow, readRange } from '../archive/read-archive.ts'
+import {
+  archivedPartitions,
+  archivedRanges,
+  readNewest,
+  readObject,
+  readObjectNow,
+  readRange,
+} from '../archive/read-archive.ts'
 import {
   RANGES_A_QUESTION,
   storedIds,
@@ -180,7 +187,7 @@ class Replay {
     }
     const { objects } = (await readNewest(bucket, range.key, signal)).manifest
     for (const object of this.#inScope(objects)) {
-      for await (const batch of readObjectNow(bucket, range.key, object, signal)) {
+      for await (const batch of readObjectNow(readObject, bucket, range.key, object, signal)) {
         for (const archived of batch) {
           const { offset } = archived
           if (offset > range.last) {

@@ -1,3 +1,5 @@
+import { inBlocks } from '../../../services/exporter/formats/blocks.ts'
+import type { BlockPacker } from '../../../services/exporter/formats/format.ts'
 import { formatOf } from '../../../services/exporter/formats/index.ts'
 import type {
   FileEvent,
@@ -32,6 +34,15 @@ export async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(all)
 }
 
+async function* inPackedBlocks(
+  lines: AsyncIterable<Buffer>,
+  { blockBytes, packer }: { readonly blockBytes: number; readonly packer: () => BlockPacker },
+): AsyncGenerator<Buffer> {
+  const file = packer()
+  for await (const block of inBlocks(lines, blockBytes)) yield file.pack(block)
+  yield file.finish().tail
+}
+
 /** A file of them, in any format. */
 export function encodeAs(
   name: FormatName,
@@ -50,7 +61,8 @@ export function encodeAs(
       }
     }
   }
-  return format.pack(lines())
+  const { packing } = format
+  return packing.kind === 'stream' ? packing.pack(lines()) : inPackedBlocks(lines(), packing)
 }
 
 export async function fileOf(

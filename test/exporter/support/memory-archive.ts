@@ -3,6 +3,7 @@ import { Registry } from 'prom-client'
 import {
   archivedPartitions,
   archivedRanges,
+  readObject,
   readObjectNow,
   readRange,
 } from '../../../services/exporter/archive/read-archive.ts'
@@ -65,7 +66,7 @@ export async function readByManifests(bucket: Bucket): Promise<Map<string, strin
   for (const partition of await archivedPartitions(bucket, never)) {
     for await (const range of archivedRanges(bucket, partition, 0n, never)) {
       for (const object of (await readRange(bucket, range, never)).manifest.objects) {
-        for await (const batch of readObjectNow(bucket, manifestKey(range), object, never)) {
+        for await (const batch of readObjectNow(readObject, bucket, manifestKey(range), object, never)) {
           for (const { id, properties } of batch) {
             expect(found.has(id), 'an event is found once').toBe(false)
             found.set(id, String(properties))
