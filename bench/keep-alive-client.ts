@@ -45,11 +45,8 @@ export async function load({ url, requests, connections, durationMs }: Load): Pr
         socket.on('connect', send)
         socket.on('data', (chunk) => {
           text += chunk.toString('latin1')
-          const headEnd = text.indexOf('\r\n\r\n')
-          if (headEnd < 0) return
-          const length = Number(CONTENT_LENGTH.exec(text)?.[1] ?? Number.NaN)
-          if (text.length < headEnd + 4 + length) return
-          if (!text.startsWith('HTTP/1.1 2') || Number.isNaN(length)) return reject(new Error(text.slice(0, 500)))
+          if (bodyOf(text) === undefined) return
+          if (!text.startsWith(OK)) return reject(new Error(text.slice(0, 500)))
           text = ''
           const nowMs = performance.now()
           latencies.push(nowMs - sentAtMs)
@@ -72,14 +69,20 @@ export interface Caller {
   close(): void
 }
 
+const OK = 'HTTP/1.1 2'
+const CHUNKED = /\r\ntransfer-encoding: chunked/i
 const CHUNKS_END = '\r\n0\r\n\r\n'
 
-/** The body of an answer that is there from its first byte to its last; undefined while something is missing. */
+/**
+ * The body of an answer that is there from its first byte to its last; undefined while something is missing. Throws when the
+ * answer does not say where it ends.
+ */
 function bodyOf(answer: string): string | undefined {
   const headEnd = answer.indexOf('\r\n\r\n')
   if (headEnd < 0) return undefined
   const length = Number(CONTENT_LENGTH.exec(answer)?.[1] ?? Number.NaN)
   if (!Number.isNaN(length)) return answer.length < headEnd + 4 + length ? undefined : answer.slice(headEnd + 4)
+  if (!CHUNKED.test(answer.slice(0, headEnd))) throw new Error(answer.slice(0, 500))
   if (!answer.endsWith(CHUNKS_END)) return undefined
   let body = ''
   for (let at = headEnd + 4; ; ) {
@@ -103,7 +106,7 @@ export async function openCaller(url: URL): Promise<Caller> {
     text += chunk.toString('latin1')
     const body = bodyOf(text)
     if (body === undefined) return
-    if (text.startsWith('HTTP/1.1 2')) waiting?.resolve(body)
+    if (text.startsWith(OK)) waiting?.resolve(body)
     else waiting?.reject(new Error(text.slice(0, 500)))
   })
   return {

@@ -24,12 +24,12 @@ const WORTH_MS = { untyped: 25, typed: 10 }
 interface Seen {
   readonly in: SeenTypesIn
   readonly text: string
+  /** The warehouse's `changes` before it was read. */
+  readonly changes: number | undefined
 }
 
 interface Remembered {
   seen: Seen | undefined
-  /** The warehouse's `changes` when it was read. */
-  changes: number | undefined
   /** Whether the last answer came so soon that the next one is better asked without. */
   isShort: boolean
 }
@@ -46,13 +46,11 @@ export function createWithTypes(warehouse: Pick<Warehouse, 'changes' | 'read'>):
     const count = [...wanted.values()].reduce((sum, paths) => sum + paths.size, 0)
     if (count === 0 || count > PROPERTIES_MAX) return ask(undefined)
     const key = JSON.stringify([projectId, [...wanted].map(([collection, paths]) => [collection, ...paths])])
-    const memory = known.get(key) ?? { seen: undefined, changes: undefined, isShort: false }
+    const memory = known.get(key) ?? { seen: undefined, isShort: false }
     known.set(key, memory)
     const read = async (): Promise<Seen> => {
       const { changes } = warehouse
-      memory.seen = seenOf(await catalogueTypes(warehouse, projectId, wanted, signal))
-      memory.changes = changes
-      return memory.seen
+      return (memory.seen = seenOf(await catalogueTypes(warehouse, projectId, wanted, signal), changes))
     }
     const timed = async (seen: Seen | undefined) => {
       const startedMs = performance.now()
@@ -60,8 +58,8 @@ export function createWithTypes(warehouse: Pick<Warehouse, 'changes' | 'read'>):
       memory.isShort = performance.now() - startedMs < (seen === undefined ? WORTH_MS.untyped : WORTH_MS.typed)
       return answer
     }
-    const isAsRead = memory.changes !== undefined && memory.changes === warehouse.changes
-    if (memory.seen !== undefined && isAsRead) return ask(memory.seen.in)
+    // What does not have to be read again costs nothing, however short the answer.
+    if (memory.seen?.changes !== undefined && memory.seen.changes === warehouse.changes) return ask(memory.seen.in)
     if (memory.isShort) return timed(undefined)
     if (memory.seen === undefined) return timed(await read())
     const before = memory.seen
@@ -80,7 +78,7 @@ function pathsOf(query: Query): ReadonlyMap<string, ReadonlySet<string>> {
   )
 }
 
-function seenOf(types: ReadonlyMap<string, SeenByPath>): Seen {
+function seenOf(types: ReadonlyMap<string, SeenByPath>, changes: number | undefined): Seen {
   const text = [...types].map(([collection, byPath]) => [
     collection,
     [...byPath].map(([path, seen]) => [path, [...seen].toSorted()]),
@@ -91,5 +89,6 @@ function seenOf(types: ReadonlyMap<string, SeenByPath>): Seen {
       return byPath && (({ name }) => byPath.get(name))
     },
     text: JSON.stringify(text),
+    changes,
   }
 }

@@ -15,9 +15,8 @@ const element = (dynamic: string, type: string): string => `dynamicElement(${dyn
 const arrayOf = (dynamic: string, type: string): string => element(dynamic, `Array(Nullable(${type}))`)
 const mixedArray = (dynamic: string): string => element(dynamic, 'Array(Dynamic)')
 
-/** A column's values of one type, as a Nullable of it. */
-const elementOf = (column: DynamicColumn, type: string): string =>
-  column.scalar !== undefined && may(column, type) ? column.scalar : element(column.value, type)
+/** A column's values of a type that it may have, as a Nullable of it. */
+const elementOf = (column: DynamicColumn, type: string): string => column.scalar ?? element(column.value, type)
 
 /** Whether there may be values of the type. */
 const may = ({ seen }: DynamicColumn, type: string): boolean => seen === undefined || seen.has(type)
