@@ -1,6 +1,7 @@
 import type { ArchiveFormat } from '../domain/archive-format.ts'
 import { type Draft, draftOf } from '../spool/draft.ts'
-import { BLOCK_BYTES, ObjectPacker, type PackedStamp } from './object-packer.ts'
+import { BLOCK_BYTES, type PackedStamp } from '../formats/block-packer.ts'
+import { objectPacker } from './object-packer.ts'
 
 /** An object's bytes before they are sent, and what names them. */
 export interface ObjectDraft extends Draft, PackedStamp {}
@@ -11,7 +12,7 @@ export async function draftObject(
   format: ArchiveFormat,
   folder: string,
 ): Promise<ObjectDraft> {
-  const packer = new ObjectPacker(format)
+  const packer = objectPacker(format)
   const stamps: PackedStamp[] = []
   async function* packed(): AsyncGenerator<Buffer> {
     let block: Buffer[] = []

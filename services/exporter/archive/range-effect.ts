@@ -14,7 +14,8 @@ import type { ExporterSettings } from '../settings.ts'
 import { patiently } from './patiently.ts'
 import { type PutOutcome, putOnce } from './put-once.ts'
 import type { GatheredRange } from './gathered-range.ts'
-import type { PackedObject, SpooledPart } from './range-spool.ts'
+import type { PackedFile } from '../spool/packed-lines.ts'
+import type { SpooledPart } from './range-spool.ts'
 import { sha256Of } from './sha256.ts'
 
 export interface RangeEffectDeps {
@@ -158,7 +159,7 @@ export class RangeEffect {
     }
   }
 
-  async #put(key: string, packed: PackedObject): Promise<PutOutcome> {
+  async #put(key: string, packed: PackedFile): Promise<PutOutcome> {
     const options = { contentType: CONTENT_TYPES[this.#intent.format], signal: this.#hardStop }
     return this.#retried(() => putOnce(this.#deps.bucket, key, packed.body, packed, options))
   }

@@ -15,7 +15,7 @@ import {
   type RangeName,
 } from '../domain/archive-key.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
-import { eventsIn, wholeLines } from '../domain/lines.ts'
+import { eventsIn, lineCount, wholeLines } from '../domain/lines.ts'
 import { type ArchivedObject, isMerged, type Manifest, parseManifest } from '../domain/manifest.ts'
 import { linesOfAvro } from './avro-lines.ts'
 import { zstdContent } from './zstd-frames.ts'
@@ -163,20 +163,24 @@ export async function* readLines(
       yield chunk
     }
   }
+  let events = 0
   try {
-    yield* wholeLines(content(linesOf(stored, object)), () => unreadableLine(object))
+    for await (const lines of wholeLines(content(linesOf(stored, object)), () => unreadableLine(object))) {
+      events += lineCount(lines)
+      yield lines
+    }
   } catch (error) {
     if (!isEncoding(error)) throw error
     throw damaged('An object of the archive cannot be unpacked.', object.key, error)
   }
-  if (hash.digest('hex') !== object.content_sha256) throw different(object)
+  if (events !== object.events || hash.digest('hex') !== object.content_sha256) {
+    throw damaged('An object of the archive is not what its manifest tells of.', object.key)
+  }
 }
 
 /** The error for a line that is none of the archive's. */
 export const unreadableLine = ({ key }: ArchivedObject): AppError =>
   damaged('A line of the archive cannot be read.', key)
-const different = ({ key }: ArchivedObject): AppError =>
-  damaged('An object of the archive is not what its manifest tells of.', key)
 
 /** The same as events in batches, which are good until the next one is asked for. */
 export async function* readObject(
@@ -184,13 +188,7 @@ export async function* readObject(
   object: ArchivedObject,
   signal: AbortSignal,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
-  let events = 0
-  for await (const lines of readLines(bucket, object, signal)) {
-    const batch = eventsIn(lines, () => unreadableLine(object))
-    events += batch.length
-    yield batch
-  }
-  if (events !== object.events) throw different(object)
+  for await (const lines of readLines(bucket, object, signal)) yield eventsIn(lines, () => unreadableLine(object))
 }
 
 /** What comes out at once: small pieces each take their time. */

@@ -29,7 +29,7 @@ import {
 } from '../domain/delivery.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
 import type { ArchivedObject } from '../domain/manifest.ts'
-import type { FileEvents, Kept } from '../formats/format.ts'
+import type { Kept } from '../formats/format.ts'
 import { formatOf } from '../formats/index.ts'
 import { type Draft, draftOf } from '../spool/draft.ts'
 import type { MemoryBudget } from '../spool/memory-budget.ts'
@@ -161,7 +161,7 @@ async function deliverCollection(
   if (!isMaking) throw stopped()
   try {
     for (const wanted of objects) {
-      if (format.kind === 'lines' && goesTogether(plan, wanted.object))
+      if (format.kind !== 'whole' && goesTogether(plan, wanted.object))
         await gatherLines(deps, plan, spool, wanted, signal)
       else await gatherEvents(deps, plan, spool, wanted, signal)
     }
@@ -260,27 +260,32 @@ async function make(
   const format = formatOf(plan.layout.format)
   const part = String(group.part).padStart(4, '0')
   const key = `${group.prefix}${namePart(collection)}-${fileStem(course, plan.sequence)}-${part}.${format.extension}`
-  const packed = await spool.finish(group)
-  if (packed !== undefined) return { key, draft: { ...packed, dispose: async () => undefined }, kept: {}, ...packed }
+  if (format.kind === 'blocks') {
+    const packed = await spool.finish(group)
+    const draft = { ...packed, dispose: async () => packed.dispose() }
+    return { key, draft, contentSha256: packed.contentSha256, kept: {} }
+  }
   const content = createHash('sha256').update(`${format.name}\n`)
-  let kept: Kept = {}
   async function* lines(): AsyncGenerator<Buffer> {
     for await (const chunk of spool.lines(group)) {
       content.update(chunk)
       yield chunk
     }
   }
-  async function* chunks(): AsyncGenerator<Buffer> {
-    if (format.kind === 'lines') {
-      if (format.packing.kind === 'stream') yield* format.packing.pack(lines())
-      return
-    }
-    for await (const chunk of spool.lines(group)) content.update(chunk)
-    const events: FileEvents = () => spool.events(group)
-    const known = new Map(Object.entries(plan.columns?.[collection] ?? {}))
-    yield* format.encode(events, (values) => (kept = values), known)
+  if (format.kind === 'stream') {
+    const draft = await draftOf(format.pack(lines()), folder)
+    return { key, draft, contentSha256: content.digest('hex'), kept: {} }
   }
-  const draft = await draftOf(chunks(), folder)
+  for await (const chunk of spool.lines(group)) content.update(chunk)
+  let kept: Kept = {}
+  const chunks = format.encode(
+    () => spool.events(group),
+    (values) => {
+      kept = values
+    },
+    new Map(Object.entries(plan.columns?.[collection] ?? {})),
+  )
+  const draft = await draftOf(chunks, folder)
   return { key, draft, contentSha256: content.digest('hex'), kept }
 }
 

@@ -17,6 +17,13 @@ export function eventsIn(lines: Buffer, onDamage: () => Error): readonly Archive
   return events
 }
 
+/** How many there are, of whole ones. */
+export function lineCount(lines: Buffer): number {
+  let count = 0
+  for (let at = lines.indexOf(NEWLINE); at !== -1; at = lines.indexOf(NEWLINE, at + 1)) count += 1
+  return count
+}
+
 /**
  * Whole lines out of a stream of bytes, in pieces that view the chunks they came in: nobody reads those again, so that a piece
  * may be written over. `onDamage` makes the error for a last line that does not end.

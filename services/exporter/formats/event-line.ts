@@ -12,10 +12,17 @@ const END = Buffer.from('}\n')
 const KEEN_NAME = Buffer.from('"keen"')
 const ESCAPED_LETTER = Buffer.from('\\u006')
 
-const BEFORE_TIMESTAMP = Buffer.from('{"keen":{"timestamp":"')
-const BEFORE_CREATED_AT = Buffer.from('","created_at":"')
-const BEFORE_ID = Buffer.from('","id":"')
-const AFTER_ID = Buffer.from('"}')
+/** What stands around the texts of a line's front; after it come a comma and the properties. */
+export const FRONT = {
+  beforeTimestamp: '{"keen":{"timestamp":"',
+  beforeCreatedAt: '","created_at":"',
+  beforeId: '","id":"',
+  afterId: '"}',
+} as const
+const BEFORE_TIMESTAMP = Buffer.from(FRONT.beforeTimestamp)
+const BEFORE_CREATED_AT = Buffer.from(FRONT.beforeCreatedAt)
+const BEFORE_ID = Buffer.from(FRONT.beforeId)
+const AFTER_ID = Buffer.from(FRONT.afterId)
 const FRAME_BYTES =
   BEFORE_TIMESTAMP.length +
   BEFORE_CREATED_AT.length +

@@ -1,3 +1,5 @@
+import type { BlockPacker } from './block-packer.ts'
+
 /** An event as a file holds it. */
 export interface FileEvent {
   /** UUID text. */
@@ -33,7 +35,7 @@ interface NamedFormat {
   readonly contentType: string
 }
 
-/** What writes an event as the file's lines have it, wherever it is told to. */
+/** Writes an event as the lines of a file have it, each of one event alone: as soon as it is there, and wherever it is told to. */
 export interface LineWriter {
   /** More than the event's line takes. */
   bytesMax(event: FileEvent): number
@@ -41,24 +43,26 @@ export interface LineWriter {
   write(target: Buffer, at: number, event: FileEvent): number
 }
 
-/** A format whose files are lines, each of one event alone: an event can be written as soon as it is there. */
-export interface LineFormat extends NamedFormat {
-  readonly kind: 'lines'
+interface LineFormat extends NamedFormat {
   readonly hasColumns: false
   readonly lines: LineWriter
-  /** How lines become a file's bytes, which are a function of the lines and not of how they are cut. */
-  readonly packing: /** Block by block, each of so many bytes, the last one shorter, by a packer of its own for each file; so that what waits is packed. */
-    | { readonly kind: 'blocks'; readonly blockBytes: number; readonly packer: () => BlockPacker }
-    /** All of them at once. Nothing is read before the first chunk is asked for. Rejects with what `lines` throws. */
-    | { readonly kind: 'stream'; readonly pack: (lines: AsyncIterable<Buffer>) => AsyncIterable<Buffer> }
 }
 
-/** Makes one file out of blocks of lines. */
-export interface BlockPacker {
-  /** The file's next bytes. The block may be written over afterwards. */
-  pack(block: Buffer): Buffer
-  /** Its last bytes, and the hash of all of them and of all blocks, hexadecimal. */
-  finish(): { readonly tail: Buffer; readonly bytes: number; readonly sha256: string; readonly contentSha256: string }
+/** A format whose lines are packed block by block, as they come, so that what waits is packed. */
+export interface BlockFormat extends LineFormat {
+  readonly kind: 'blocks'
+  /** A new one for each file. */
+  readonly packer: () => BlockPacker
+}
+
+/** A format whose lines are packed when all of them are there. */
+export interface StreamFormat extends LineFormat {
+  readonly kind: 'stream'
+  /**
+   * The file's bytes, a function of the lines and not of how they are cut. Nothing is read before the first chunk is asked for.
+   * Rejects with what `lines` throws.
+   */
+  pack(lines: AsyncIterable<Buffer>): AsyncIterable<Buffer>
 }
 
 /** A format that is made of all events of a file together. */
@@ -75,4 +79,4 @@ export interface WholeFormat extends NamedFormat {
   encode(events: FileEvents, keep?: (kept: Kept) => void, known?: KnownColumns): AsyncIterable<Buffer>
 }
 
-export type FileFormat = LineFormat | WholeFormat
+export type FileFormat = BlockFormat | StreamFormat | WholeFormat

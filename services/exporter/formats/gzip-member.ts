@@ -1,4 +1,5 @@
 import { constants, crc32, deflateRawSync } from 'node:zlib'
+import { BLOCK_BYTES, chunkBytes, type Compressor } from './block-packer.ts'
 import { inBlocks } from './blocks.ts'
 
 /** Higher levels take several times as long for a tenth less of bytes. */
@@ -9,11 +10,8 @@ const GZIP_HEAD = Buffer.from('1f8b08000000000004ff', 'hex')
 /** A last block with nothing in it. */
 const DEFLATE_END = Buffer.from('0300', 'hex')
 
-/** What comes out of one step of a compressor of this much: room that is thrown away after each block. */
-export const chunkBytes = (lines: Buffer): number => Math.max(1024, Math.min(64 * 1024, lines.length >> 2))
-
 /** One member: each block ends at a byte, and the next one begins as if nothing had been before it. */
-export class GzipMember {
+export class GzipMember implements Compressor {
   #crc = 0
   #bytes = 0
 
@@ -39,9 +37,6 @@ export class GzipMember {
     return tail
   }
 }
-
-/** Bytes that are compressed at once, on the spot: a trip to another thread and back would take as long. */
-const BLOCK_BYTES = 256 * 1024
 
 /** A gzip file of one member, however the pieces are cut. Nothing is read before the first chunk is asked for. */
 export async function* gzipped(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -1,8 +1,9 @@
 import { constants, createZstdCompress } from 'node:zlib'
-import { BLOCK_BYTES, ObjectPacker } from '../archive/object-packer.ts'
+import { BlockPacker } from './block-packer.ts'
 import { compressed } from './blocks.ts'
 import { eventLine } from './event-line.ts'
-import type { LineFormat } from './format.ts'
+import type { BlockFormat, StreamFormat } from './format.ts'
+import { GzipMember } from './gzip-member.ts'
 
 /** Higher levels take several times as long for a tenth less of bytes. */
 export const ZSTD_LEVEL = 3
@@ -10,32 +11,29 @@ export const ZSTD_LEVEL = 3
 const CHUNK_BYTES = 64 * 1024
 
 /** One event a line (see `eventLine`), gzipped. The header has no time in it. */
-export const jsonLinesGzip: LineFormat = {
-  kind: 'lines',
+export const jsonLinesGzip: BlockFormat = {
+  kind: 'blocks',
   name: 'jsonl.gz',
   extension: 'jsonl.gz',
   contentType: 'application/gzip',
   hasColumns: false,
   lines: eventLine,
-  packing: { kind: 'blocks', blockBytes: BLOCK_BYTES, packer: () => new ObjectPacker('jsonl.gz') },
+  packer: () => new BlockPacker(new GzipMember()),
 }
 
 /**
  * One event a line (see `eventLine`), compressed with Zstandard: one frame, since some readers end after the first. A compressor
  * has memory of its own, and nothing frees it when nobody reads the iterable: it is made on the first read.
  */
-export const jsonLinesZstd: LineFormat = {
-  kind: 'lines',
+export const jsonLinesZstd: StreamFormat = {
+  kind: 'stream',
   name: 'jsonl.zst',
   extension: 'jsonl.zst',
   contentType: 'application/zstd',
   hasColumns: false,
   lines: eventLine,
-  packing: {
-    kind: 'stream',
-    async *pack(lines) {
-      const params = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL }
-      yield* compressed(lines, createZstdCompress({ chunkSize: CHUNK_BYTES, params }))
-    },
+  async *pack(lines) {
+    const params = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL }
+    yield* compressed(lines, createZstdCompress({ chunkSize: CHUNK_BYTES, params }))
   },
 }

@@ -1,27 +1,22 @@
 import { FIELDS, findProperties } from '../domain/line.ts'
+import { FRONT } from './event-line.ts'
 
 const NEWLINE = 0x0a
 const OPEN = 0x7b
 const CLOSE = 0x7d
 const QUOTE = 0x22
 
-const [BEFORE_TIMESTAMP, BEFORE_CREATED_AT, BEFORE_ID, AFTER_ID] = [
-  '{"keen":{"timestamp":"',
-  '","created_at":"',
-  '","id":"',
-  '"},',
-]
 const { id, timestamp, createdAt } = FIELDS
-const TIMESTAMP_TO = BEFORE_TIMESTAMP.length
-const CREATED_AT_TO = TIMESTAMP_TO + timestamp.bytes + BEFORE_CREATED_AT.length
-const ID_TO = CREATED_AT_TO + createdAt.bytes + BEFORE_ID.length
+const TIMESTAMP_TO = FRONT.beforeTimestamp.length
+const CREATED_AT_TO = TIMESTAMP_TO + timestamp.bytes + FRONT.beforeCreatedAt.length
+const ID_TO = CREATED_AT_TO + createdAt.bytes + FRONT.beforeId.length
 /** What a delivered line begins with, up to the first of the properties. It is shorter than what the archive's begins with. */
 const head = Buffer.from(
   [
-    BEFORE_TIMESTAMP + ' '.repeat(timestamp.bytes),
-    BEFORE_CREATED_AT + ' '.repeat(createdAt.bytes),
-    BEFORE_ID + ' '.repeat(id.bytes),
-    AFTER_ID,
+    FRONT.beforeTimestamp + ' '.repeat(timestamp.bytes),
+    FRONT.beforeCreatedAt + ' '.repeat(createdAt.bytes),
+    FRONT.beforeId + ' '.repeat(id.bytes),
+    `${FRONT.afterId},`,
   ].join(''),
 )
 

@@ -127,12 +127,12 @@ export class Spool {
     yield* strand.inMemory
   }
 
-  /** All of a strand's bytes, and the end of the strand. */
-  async take(strand: Strand): Promise<Buffer> {
+  /** All of a strand's bytes, in pieces, and the end of the strand. */
+  async take(strand: Strand): Promise<readonly Buffer[]> {
     const pieces: Buffer[] = []
     for await (const piece of this.read(strand)) pieces.push(piece)
     this.drop(strand)
-    return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)
+    return pieces
   }
 
   /** The end of a strand. What the file has of it goes with the file. */

@@ -1,5 +1,5 @@
+import { BLOCK_BYTES, type BlockPacker } from '../../../services/exporter/formats/block-packer.ts'
 import { inBlocks } from '../../../services/exporter/formats/blocks.ts'
-import type { BlockPacker } from '../../../services/exporter/formats/format.ts'
 import { formatOf } from '../../../services/exporter/formats/index.ts'
 import type {
   FileEvent,
@@ -34,12 +34,8 @@ export async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(all)
 }
 
-async function* inPackedBlocks(
-  lines: AsyncIterable<Buffer>,
-  { blockBytes, packer }: { readonly blockBytes: number; readonly packer: () => BlockPacker },
-): AsyncGenerator<Buffer> {
-  const file = packer()
-  for await (const block of inBlocks(lines, blockBytes)) yield file.pack(block)
+async function* inPackedBlocks(lines: AsyncIterable<Buffer>, file: BlockPacker): AsyncGenerator<Buffer> {
+  for await (const block of inBlocks(lines, BLOCK_BYTES)) yield file.pack(block)
   yield file.finish().tail
 }
 
@@ -61,8 +57,7 @@ export function encodeAs(
       }
     }
   }
-  const { packing } = format
-  return packing.kind === 'stream' ? packing.pack(lines()) : inPackedBlocks(lines(), packing)
+  return format.kind === 'stream' ? format.pack(lines()) : inPackedBlocks(lines(), format.packer())
 }
 
 export async function fileOf(
