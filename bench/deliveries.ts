@@ -25,6 +25,7 @@ import { ChdbEngine } from '../services/shared/warehouse/chdb-engine.ts'
 import { startBucketServers } from '../test/support/bucket-servers.ts'
 import {
   exportToEnd,
+  HEAP_FLAGS,
   inProcess,
   measured,
   MIB,
@@ -33,7 +34,6 @@ import {
   openLog,
   readAndCompress,
   type Turn,
-  YOUNG_SPACE,
 } from './export-turns.ts'
 import { eventOf, fillLog } from './loader-events.ts'
 import { median, report } from './report.ts'
@@ -195,7 +195,7 @@ async function main(): Promise<void> {
     events: EVENTS,
     jsonBytes: eventOf(1).properties.length,
     runs: RUNS,
-    flags: YOUNG_SPACE,
+    flags: HEAP_FLAGS.join(' '),
     readAndGzipMiBPerCoreS: rounded(jsonMiB / median(cpuOf('read'))),
     mibPerCoreS: byFormat((format) => rounded(jsonMiB / median(cpuOf(format)))),
     toRead: byFormat((format) => ratio('read', format)),

@@ -22,8 +22,11 @@ import { EVENTS_TOPIC } from '../services/shared/log/topics.ts'
 import { S3_USER } from '../test/support/bucket-servers.ts'
 
 export const MIB = 1024 * 1024
-/** As `docker-compose.yml` starts those that move events: buffers are let go of sooner. */
-export const YOUNG_SPACE = '--max-semi-space-size=4'
+/**
+ * As `docker-compose.yml` starts those that move events. A small young generation lets go of buffers sooner; an old one that need
+ * not begin small spares a collection of everything each time that the buffers, which count against it, come near its limit.
+ */
+export const HEAP_FLAGS = ['--max-semi-space-size=4', '--initial-old-space-size=128']
 
 /** What one process took for its turn. */
 export interface Turn {
@@ -144,7 +147,7 @@ export async function kcatAndGzipCpuSeconds(brokers: string, topic: string): Pro
 
 /** Runs `script` with `args` in a process of its own, which prints its turn as JSON. */
 export async function inProcess(script: string, args: readonly string[]): Promise<Turn> {
-  const { stdout } = await promisify(execFile)(process.execPath, [YOUNG_SPACE, script, ...args], {
+  const { stdout } = await promisify(execFile)(process.execPath, [...HEAP_FLAGS, script, ...args], {
     maxBuffer: 16 * MIB,
   })
   return JSON.parse(stdout) as Turn

@@ -22,6 +22,7 @@ import { startBucketServers } from '../test/support/bucket-servers.ts'
 import { startKafka } from '../test/support/kafka-server.ts'
 import {
   exportToEnd,
+  HEAP_FLAGS,
   inProcess,
   kcatAndGzipCpuSeconds,
   measured,
@@ -31,7 +32,6 @@ import {
   openLog,
   readAndCompress,
   type Turn,
-  YOUNG_SPACE,
 } from './export-turns.ts'
 import { eventOf, fillLog } from './loader-events.ts'
 import { median, report } from './report.ts'
@@ -143,7 +143,7 @@ async function main(): Promise<void> {
     events: EVENTS,
     jsonBytes: sample.properties.length,
     partitions: PARTITIONS,
-    exporterFlags: YOUNG_SPACE,
+    exporterFlags: HEAP_FLAGS.join(' '),
     format: FORMAT,
   }
   if (values.memory) {

@@ -3,7 +3,7 @@ import type { ChdbSettings, Config, HttpWarehouseSettings } from '../../shared/c
 import { AppError, isRetryable } from '../../shared/errors.ts'
 import type { Warehouse } from '../../shared/warehouse/port.ts'
 
-/** Questions that the embedded engine works on at once; each holds a thread (see `bin/tributary.mjs`). */
+/** Questions that the embedded engine works on at once; each holds a thread (see `threads.ts`). */
 const READ_SESSIONS = 4
 const CONNECTIONS_MAX = 32
 /** Under ClickHouse's `keep_alive_timeout` of 10 s, else a request may meet a closing socket. */

@@ -8,8 +8,11 @@ const COMMA = 0x2c
 const SPACE = 0x20
 const LINE_BREAKS = [0x0a, 0x0d] as const
 const END = Buffer.from('}\n')
-/** The name as it is, or with one of its letters escaped (k, e and n are \u006b, \u0065 and \u006e). */
-const KEEN_NAME = Buffer.from('"keen"')
+/**
+ * The name as it is, or with one of its letters escaped (k, e and n are \u006b, \u0065 and \u006e). Without the quote before
+ * it: a search stops at each byte that is its first one, and JSON is full of quotes.
+ */
+const KEEN_NAME = Buffer.from('keen"')
 const ESCAPED_LETTER = Buffer.from('\\u006')
 
 /** What stands around the texts of a line's front; after it come a comma and the properties. */
