@@ -4,7 +4,7 @@
  * ClickHouse (chDB) takes to write the same rows from the delivered JSON lines. By turns, each in a process of its own.
  * Into a folder; with `--s3` on a real S3 server.
  *
- *     npm run bench -- deliveries, or node bench/deliveries.ts [--events 400000] [--runs 3] [--s3]
+ *     npm run bench -- deliveries, or node bench/deliveries.ts [--events 1000000] [--runs 3] [--s3]
  */
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -40,7 +40,7 @@ import { median, report } from './report.ts'
 
 const { values } = parseArgs({
   options: {
-    events: { type: 'string', default: '400000' },
+    events: { type: 'string', default: '1000000' },
     runs: { type: 'string', default: '3' },
     s3: { type: 'boolean', default: false },
     // Of the process of one turn, which this file starts itself.

@@ -5,7 +5,7 @@
  * With `--kafka` also as a share of what `kcat` and `gzip -1` take for it, where kcat is installed.
  * `--memory`: 64 partitions, 200 collections and a bucket that takes 25 ms more for each object; the exporter's peak memory.
  *
- *     npm run bench -- exporter, or node bench/exporter.ts [--events 400000] [--runs 5] [--partitions 4] [--kafka] [--memory]
+ *     npm run bench -- exporter, or node bench/exporter.ts [--events 1000000] [--runs 5] [--partitions 4] [--kafka] [--memory]
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ import { median, report } from './report.ts'
 
 const { values } = parseArgs({
   options: {
-    events: { type: 'string', default: '400000' },
+    events: { type: 'string', default: '1000000' },
     runs: { type: 'string', default: '5' },
     partitions: { type: 'string' },
     kafka: { type: 'boolean', default: false },

@@ -246,10 +246,10 @@ describe('pieces that are not as planned', () => {
     const [key = ''] = filesOf('events/p/2026-01-01/12/')
     const stored = state.objects.get(key)
     if (stored === undefined) throw new Error('no object')
-    const bytes = Buffer.from(stored.bytes)
-    bytes[9] = (bytes[9] ?? 0) ^ 1 // the header's system: the content stays
-    state.objects.set(key, { ...stored, bytes })
     const before = await readByManifests(bucket)
+    const bytes = Buffer.from(stored.bytes)
+    bytes[9] = (bytes[9] ?? 0) ^ 1 // the header's system
+    state.objects.set(key, { ...stored, bytes })
     const warnings: unknown[] = []
     const running = newCompaction({ graceMs: 0 }, bucket, warnings)
     await run(running)
@@ -258,8 +258,10 @@ describe('pieces that are not as planned', () => {
     expect(filesOf()).toContain(key)
     expect(warnings).toHaveLength(1)
     expect(await running.sum('dropped')).toBe(1)
-    expect(await readByManifests(bucket)).toEqual(before)
     expect((await findingsOf(bucket, false)).map(({ kind }) => kind)).toEqual(['damaged_object'])
+    await expect(readByManifests(bucket)).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
+    state.objects.set(key, stored)
+    expect(await readByManifests(bucket)).toEqual(before)
   })
 
   test('one that is gone, too, and what has a merged file’s name is not touched', async () => {

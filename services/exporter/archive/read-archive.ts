@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import { pipeline, type Readable } from 'node:stream'
+import { createHash, type Hash } from 'node:crypto'
+import { pipeline, type Readable, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { readWhole } from '../../shared/bucket/body.ts'
 import type { Bucket, ByteRange } from '../../shared/bucket/port.ts'
@@ -157,15 +157,9 @@ export async function* readLines(
   const stored = await bucket.get(object.key, signal, placeOf(object))
   if (stored === undefined) throw missing('An object of the archive is not there any more.', object.key)
   const hash = createHash('sha256')
-  async function* content(of: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of of) {
-      hash.update(chunk)
-      yield chunk
-    }
-  }
   let events = 0
   try {
-    for await (const lines of wholeLines(content(linesOf(stored, object)), () => unreadableLine(object))) {
+    for await (const lines of wholeLines(linesOf(hashed(stored, hash), object), () => unreadableLine(object))) {
       events += lineCount(lines)
       yield lines
     }
@@ -173,7 +167,8 @@ export async function* readLines(
     if (!isEncoding(error)) throw error
     throw damaged('An object of the archive cannot be unpacked.', object.key, error)
   }
-  if (events !== object.events || hash.digest('hex') !== object.content_sha256) {
+  // Of the bytes as they are stored, a tenth of what is in them: the same bytes always unpack to the same lines.
+  if (events !== object.events || hash.digest('hex') !== object.sha256) {
     throw damaged('An object of the archive is not what its manifest tells of.', object.key)
   }
 }
@@ -189,6 +184,17 @@ export async function* readObject(
   signal: AbortSignal,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
   for await (const lines of readLines(bucket, object, signal)) yield eventsIn(lines, () => unreadableLine(object))
+}
+
+function hashed(stored: Readable, hash: Hash): Readable {
+  const tap = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk)
+      done(null, chunk)
+    },
+  })
+  pipeline(stored, tap, () => undefined)
+  return tap
 }
 
 /** What comes out at once: small pieces each take their time. */
