@@ -82,8 +82,9 @@ export async function openRefreshing(
     settled: async (services) =>
       eventually('a moment without a run', async () => {
         const before = (await runs()).length
+        // Who has stored a row counts it once the warehouse has answered: a little after others can see it.
+        await new Promise((resolve) => setTimeout(resolve, 300))
         const counts = await Promise.all(services.map(stored))
-        await new Promise((resolve) => setTimeout(resolve, 100))
         return (await runs()).length === before ? { counts, rows: before } : undefined
       }),
     async close() {
