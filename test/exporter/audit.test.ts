@@ -120,6 +120,18 @@ describe('an audit finds', () => {
     expect(await problems({ quick: true, warehouse: undefined })).toEqual([{ kind: 'missing_object', key }])
   })
 
+  test('lines that are not those of the manifest, in bytes that are', async () => {
+    const [name = ''] = await pipeline.keys('manifests/')
+    const manifest = await manifestAt(name)
+    const [first, ...others] = manifest.objects
+    if (first === undefined) throw new Error('no object')
+    const objects = [{ ...first, content_sha256: '0'.repeat(64) }, ...others]
+    await replaced(name, () => manifestText({ ...manifest, objects }))
+    const found = await look({ warehouse: undefined })
+    expect(found.problems).toMatchObject([{ kind: 'damaged_object', key: first.key }])
+    expect(found.problems[0]?.says).toContain('lines')
+  })
+
   test('a byte that changed, which only reading tells, and a size, which a listing does', async () => {
     const [key = '', other = ''] = await pipeline.keys('events/')
     await replaced(key, (bytes) => {

@@ -128,7 +128,7 @@ test('whatever the format, an object has the same content, and its events are th
       for (const format of ARCHIVE_FORMATS) {
         const draft = await draftObject(inBatches(lines, sizes), format, folder)
         expect(draft).toMatchObject({ contentSha256: sha256Of(bytes), contentBytes: bytes.length })
-        const object = objectOf(format, lines.length, bytes, draft.sha256)
+        const object = objectOf(format, lines.length, bytes, { ...draft, bytes: draft.body.bytes })
         const found = []
         for await (const batch of readObject({ get: async () => draft.body.open() }, object, never)) {
           found.push(...batch.map(fieldsOf))
@@ -209,15 +209,23 @@ test('what is no line of the archive makes no file', async () => {
   expect(await bytesOf(linesOfAvro(cut(await fileOf([]), [9]), 0))).toHaveLength(0)
 })
 
-/** `lines` are what is in it; `sha256` is that of the file. */
-function objectOf(format: ArchivedObject['format'], events: number, lines: Buffer, sha256: string): ArchivedObject {
+/** `lines` are what is in it; `bytes` and `sha256` are the file's. */
+function objectOf(
+  format: ArchivedObject['format'],
+  events: number,
+  lines: Buffer,
+  { bytes, sha256 }: Pick<ArchivedObject, 'bytes' | 'sha256'>,
+): ArchivedObject {
   const [content_bytes, content_sha256] = [lines.length, sha256Of(lines)]
-  const rest = { project: 'p', collection: 'c', hour: '', first: '0', last: '0', bytes: 0 }
-  return { key: 'k', format, events, content_bytes, content_sha256, sha256, ...rest }
+  const rest = { project: 'p', collection: 'c', hour: '', first: '0', last: '0' }
+  return { key: 'k', format, events, content_bytes, content_sha256, bytes, sha256, ...rest }
 }
 
 describe('damage', () => {
-  const sampleObject = async () => objectOf('avro', SAMPLE.length, SAMPLE_BYTES, sha256Of(await fileOf(SAMPLE)))
+  const sampleObject = async () => {
+    const file = await fileOf(SAMPLE)
+    return objectOf('avro', SAMPLE.length, SAMPLE_BYTES, { bytes: file.length, sha256: sha256Of(file) })
+  }
   const events = async (file: Buffer | Readable, over: Partial<ArchivedObject> = {}) => {
     const object = { ...(await sampleObject()), ...over }
     let count = 0

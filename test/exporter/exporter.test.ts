@@ -398,6 +398,7 @@ test('a damaged archive does not pass for a whole one', async () => {
   }
   await read({})
   await expect(read({ sha256: '0'.repeat(64) })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
+  await expect(read({ bytes: object.bytes + 1 })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
   await expect(read({ events: 2 })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
   await expect(read({ format: 'avro' })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })
   await expect(read({ format: 'jsonl.zst' })).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED' })

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { pipeline, type Readable, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { readWhole } from '../../shared/bucket/body.ts'
@@ -145,6 +145,38 @@ export async function readRange(
 }
 
 /**
+ * An object's bytes as they are stored: a tenth of the lines in them, and the same bytes always unpack to the same lines. Rejects,
+ * or ends, with ARCHIVE_DAMAGED when they are not there, or not those that the manifest tells of. Who ends one ends the bucket's stream.
+ */
+export async function storedBytes(
+  bucket: Pick<Bucket, 'get'>,
+  object: ArchivedObject,
+  signal: AbortSignal,
+): Promise<Readable> {
+  const { key, sha256 } = object
+  const stored = await bucket.get(key, signal, placeOf(object))
+  if (stored === undefined) throw missing('An object of the archive is not there any more.', key)
+  const hash = createHash('sha256')
+  let bytes = 0
+  const held = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk)
+      bytes += chunk.length
+      done(null, chunk)
+    },
+    flush(done) {
+      if (bytes !== object.bytes) {
+        done(damaged(`An object of the archive has ${bytes} bytes, its manifest says ${object.bytes}.`, key))
+      } else if (hash.digest('hex') !== sha256) {
+        done(damaged('The bytes of an object of the archive are not those that its manifest has the SHA-256 of.', key))
+      } else done()
+    },
+  })
+  pipeline(stored, held, () => undefined)
+  return held
+}
+
+/**
  * The lines of an object in pieces of whole ones, in the order of their offsets; a piece may be written over, and is good until
  * the next one is asked for. Rejects with ARCHIVE_DAMAGED, at the latest after the last piece, when they are not those that
  * the manifest tells of.
@@ -154,12 +186,10 @@ export async function* readLines(
   object: ArchivedObject,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const stored = await bucket.get(object.key, signal, placeOf(object))
-  if (stored === undefined) throw missing('An object of the archive is not there any more.', object.key)
-  const hash = createHash('sha256')
+  const stored = await storedBytes(bucket, object, signal)
   let events = 0
   try {
-    for await (const lines of wholeLines(linesOf(hashed(stored, hash), object), () => unreadableLine(object))) {
+    for await (const lines of wholeLines(linesOf(stored, object), () => unreadableLine(object))) {
       events += lineCount(lines)
       yield lines
     }
@@ -167,10 +197,8 @@ export async function* readLines(
     if (!isEncoding(error)) throw error
     throw damaged('An object of the archive cannot be unpacked.', object.key, error)
   }
-  // Of the bytes as they are stored, a tenth of what is in them: the same bytes always unpack to the same lines.
-  if (events !== object.events || hash.digest('hex') !== object.sha256) {
-    throw damaged('An object of the archive is not what its manifest tells of.', object.key)
-  }
+  if (events !== object.events)
+    throw damaged('An object of the archive has not the events that its manifest says.', object.key)
 }
 
 /** The error for a line that is none of the archive's. */
@@ -184,17 +212,6 @@ export async function* readObject(
   signal: AbortSignal,
 ): AsyncGenerator<readonly ArchivedEvent[]> {
   for await (const lines of readLines(bucket, object, signal)) yield eventsIn(lines, () => unreadableLine(object))
-}
-
-function hashed(stored: Readable, hash: Hash): Readable {
-  const tap = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk)
-      done(null, chunk)
-    },
-  })
-  pipeline(stored, tap, () => undefined)
-  return tap
 }
 
 /** What comes out at once: small pieces each take their time. */

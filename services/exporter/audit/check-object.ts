@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
 import type { Bucket } from '../../shared/bucket/port.ts'
 import { hasCode } from '../../shared/errors.ts'
-import { isSamePart, readNewest, readObject } from '../archive/read-archive.ts'
+import { isMissing, isSamePart, readLines, readNewest, unreadableLine } from '../archive/read-archive.ts'
 import { HOUR_MS } from '../domain/archive-key.ts'
 import type { ArchivedEvent } from '../domain/line.ts'
+import { eventsIn } from '../domain/lines.ts'
 import { type ArchivedObject, isMerged, type MergedObject } from '../domain/manifest.ts'
 
 export type ObjectState = { readonly state: 'whole' } | { readonly state: 'missing' | 'damaged'; readonly says: string }
@@ -19,28 +19,13 @@ export async function checkObject(
   signal: AbortSignal,
   onEvent: (event: ArchivedEvent) => void,
 ): Promise<ObjectState> {
-  const hash = createHash('sha256')
-  let bytes = 0
-  let isThere = true
-  async function* tap(stored: Readable): AsyncGenerator<Buffer> {
-    for await (const chunk of stored) {
-      hash.update(chunk as Buffer)
-      bytes += (chunk as Buffer).length
-      yield chunk as Buffer
-    }
-  }
-  const tapped: Pick<Bucket, 'get'> = {
-    async get(key, signal, range) {
-      const stored = await bucket.get(key, signal, range)
-      isThere = stored !== undefined
-      return stored && Readable.from(tap(stored), { objectMode: false })
-    },
-  }
-  const lines = new LineCheck(object)
+  const content = createHash('sha256')
+  const check = new LineCheck(object)
   try {
-    for await (const batch of readObject(tapped, object, signal)) {
-      for (const event of batch) {
-        lines.add(event)
+    for await (const lines of readLines(bucket, object, signal)) {
+      content.update(lines)
+      for (const event of eventsIn(lines, () => unreadableLine(object))) {
+        check.add(event)
         onEvent(event)
       }
     }
@@ -49,12 +34,11 @@ export async function checkObject(
       return { state: 'damaged', says: `Its file has not the ${object.file_bytes} bytes that its manifest says.` }
     }
     if (!hasCode(error, 'ARCHIVE_DAMAGED')) throw error
-    return isThere ? { state: 'damaged', says: error.message } : { state: 'missing', says: 'It is not there.' }
+    return isMissing(error) ? { state: 'missing', says: 'It is not there.' } : { state: 'damaged', says: error.message }
   }
-  const fault = bytes === object.bytes ? lines.fault : `It has ${bytes} bytes, its manifest says ${object.bytes}.`
-  if (fault !== undefined) return { state: 'damaged', says: fault }
-  if (hash.digest('hex') !== object.sha256) {
-    return { state: 'damaged', says: 'Its bytes are not those that the manifest has the SHA-256 of.' }
+  if (check.fault !== undefined) return { state: 'damaged', says: check.fault }
+  if (content.digest('hex') !== object.content_sha256) {
+    return { state: 'damaged', says: 'Its lines are not those that the manifest has the SHA-256 of.' }
   }
   return { state: 'whole' }
 }

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Erase } from '../../shared/deletions/domain/erase.ts'
 import { AppError } from '../../shared/errors.ts'
 import { readCompactionPlan } from '../archive/compaction-plans.ts'
 import { inParallel } from '../archive/in-parallel.ts'
 import { putOnce } from '../archive/put-once.ts'
-import { isMissing, placeOf, readNewest } from '../archive/read-archive.ts'
+import { isMissing, readNewest, storedBytes } from '../archive/read-archive.ts'
 import { reviseRange } from '../archive/revise-range.ts'
 import { CONTENT_TYPES } from '../domain/archive-format.ts'
 import type { CompactionPlan } from '../domain/compaction.ts'
@@ -149,13 +148,12 @@ export class MergedFiles {
     const found = new Map<string, NewPart>()
     let at = 0
     let changed = 0
-    const raw = (object: MergedObject): AsyncIterable<Buffer> => rawBytes(this.#deps, object)
     const erasing = (object: MergedObject) => eraseContent(this.#deps, object, erase)
     async function* bytes(): AsyncGenerator<Buffer> {
       for (const part of parts) {
         const { manifest, object } = part
         if (!touched.has(part)) {
-          yield* raw(object)
+          for await (const chunk of await storedBytes(archive, object, signal)) yield chunk as Buffer
           found.set(manifest, { object, at, erased: 0 })
           at += object.bytes
           continue
@@ -210,17 +208,4 @@ function withPart(manifest: Manifest, old: string, file: NewFile, part: NewPart)
     return object === undefined ? [] : [{ ...object, key: file.key, at, file_bytes: file.fileBytes }]
   })
   return erased === 0 ? { ...manifest, objects } : withoutErased(manifest, objects, erased)
-}
-
-async function* rawBytes({ archive, signal }: EraseDeps, object: MergedObject): AsyncGenerator<Buffer> {
-  const stream = await archive.get(object.key, signal, placeOf(object))
-  if (stream === undefined) throw damaged('An object of the archive is not there any more.', object.key)
-  const hash = createHash('sha256')
-  for await (const chunk of stream) {
-    hash.update(chunk as Buffer)
-    yield chunk as Buffer
-  }
-  if (hash.digest('hex') !== object.sha256) {
-    throw damaged('An object of the archive is not what its manifest tells of.', object.key)
-  }
 }
