@@ -25,7 +25,6 @@ import { ChdbEngine } from '../services/shared/warehouse/chdb-engine.ts'
 import { startBucketServers } from '../test/support/bucket-servers.ts'
 import {
   exportToEnd,
-  HEAP_FLAGS,
   inProcess,
   measured,
   MIB,
@@ -35,6 +34,7 @@ import {
   readAndCompress,
   type Turn,
 } from './export-turns.ts'
+import { HEAP_FLAGS } from './heap-flags.ts'
 import { eventOf, fillLog } from './loader-events.ts'
 import { median, report } from './report.ts'
 

@@ -20,13 +20,9 @@ import { openLmdbLog } from '../services/shared/log/lmdb/open.ts'
 import type { EventLog } from '../services/shared/log/port.ts'
 import { EVENTS_TOPIC } from '../services/shared/log/topics.ts'
 import { S3_USER } from '../test/support/bucket-servers.ts'
+import { HEAP_FLAGS } from './heap-flags.ts'
 
 export const MIB = 1024 * 1024
-/**
- * As `docker-compose.yml` starts those that move events. A small young generation lets go of buffers sooner; an old one that need
- * not begin small spares a collection of everything each time that the buffers, which count against it, come near its limit.
- */
-export const HEAP_FLAGS = ['--max-semi-space-size=4', '--initial-old-space-size=128']
 
 /** What one process took for its turn. */
 export interface Turn {

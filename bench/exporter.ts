@@ -22,7 +22,6 @@ import { startBucketServers } from '../test/support/bucket-servers.ts'
 import { startKafka } from '../test/support/kafka-server.ts'
 import {
   exportToEnd,
-  HEAP_FLAGS,
   inProcess,
   kcatAndGzipCpuSeconds,
   measured,
@@ -33,6 +32,7 @@ import {
   readAndCompress,
   type Turn,
 } from './export-turns.ts'
+import { HEAP_FLAGS } from './heap-flags.ts'
 import { eventOf, fillLog } from './loader-events.ts'
 import { median, report } from './report.ts'
 

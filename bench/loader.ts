@@ -31,6 +31,7 @@ import { migrate } from '../services/shared/warehouse/migrate.ts'
 import type { Warehouse } from '../services/shared/warehouse/port.ts'
 import { startKafka } from '../test/support/kafka-server.ts'
 import { startFront } from '../test/support/start-clickhouse.ts'
+import { HEAP_FLAGS } from './heap-flags.ts'
 import { loadByKafkaEngine } from './kafka-engine.ts'
 import { eventOf, fillLog } from './loader-events.ts'
 import { median, report } from './report.ts'
@@ -50,8 +51,6 @@ const { values } = parseArgs({
 const EVENTS = Number(values.events)
 const RUNS = Number(values.runs)
 const PARTITIONS = Number(values.partitions)
-/** As `docker-compose.yml` starts loaders: buffers are let go of sooner, and a backlog shows less in the memory. */
-const YOUNG_SPACE = '--max-semi-space-size=4'
 const JSON_TOPIC = 'bench.events.json'
 const never = new AbortController().signal
 
@@ -130,7 +129,7 @@ const openLog = (place: string): Promise<EventLog> =>
 
 /** A loader in a process of its own, with nothing else in its memory. */
 async function loadElsewhere(log: string, url: string): Promise<Loaded> {
-  const args = [YOUNG_SPACE, import.meta.filename, '--events', String(EVENTS), '--log', log, '--url', url]
+  const args = [...HEAP_FLAGS, import.meta.filename, '--events', String(EVENTS), '--log', log, '--url', url]
   const { stdout } = await promisify(execFile)(process.execPath, args)
   return JSON.parse(stdout) as Loaded
 }
@@ -193,7 +192,7 @@ async function main(): Promise<void> {
     events: EVENTS,
     eventBytes: encodeEvent(eventOf(1)).length,
     partitions: PARTITIONS,
-    ...(isApart ? { loaderFlags: YOUNG_SPACE } : {}),
+    ...(isApart ? { loaderFlags: HEAP_FLAGS.join(' ') } : {}),
     runs: RUNS,
     directRowsPerS: rate((run) => run.direct),
     loaderRowsPerS: rate((run) => run.loader),
