@@ -59,9 +59,21 @@ const columnOf = (segments: readonly string[], binder: Binder): Column =>
   tableColumn(binder)(parseProperty(segments.join('.'), 'query'))
 
 const element = (dynamic: string, type: string): string => `dynamicElement(${dynamic}, '${type}')`
-const listOf = (dynamic: string, of: string): string => element(dynamic, `Array(Nullable(${of}))`)
-const numberList = (dynamic: string): string =>
-  `arrayConcat(${listOf(dynamic, 'Float64')}, arrayMap(x -> toFloat64(x), ${listOf(dynamic, 'Int64')}))`
+/** Lists of one kind, however they are stored (see `compileSeenTypes`): of the two that are joined, one is empty. */
+const listOf = (dynamic: string, of: string): string =>
+  `arrayConcat(${element(dynamic, `Array(Nullable(${of}))`)}, ${amongOthers(dynamic, `dynamicElement(x, '${of}')`, [of])})`
+const numberList = (dynamic: string): string => {
+  const float = (type: string): string => `arrayMap(x -> toFloat64(x), ${element(dynamic, `Array(Nullable(${type}))`)})`
+  const number = `coalesce(dynamicElement(x, 'Float64'), toFloat64(dynamicElement(x, 'Int64')))`
+  return `arrayConcat(${float('Float64')}, ${float('Int64')}, ${amongOthers(dynamic, number, ['Float64', 'Int64'])})`
+}
+
+/** A list that is stored as one of any kinds, where all of its values are of these; else an empty one. */
+function amongOthers(dynamic: string, value: string, kinds: readonly string[]): string {
+  const list = element(dynamic, 'Array(Dynamic)')
+  const known = ['None', ...kinds].map((kind) => `'${kind}'`).join(', ')
+  return `if(arrayAll(x -> dynamicType(x) IN (${known}), ${list}), arrayMap(x -> ${value}, ${list}), [])`
+}
 
 function anyText(column: Column & { kind: 'dynamic' }, segments: readonly string[], binder: Binder): string {
   const { value, isObject } = column

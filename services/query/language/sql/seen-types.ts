@@ -27,9 +27,16 @@ export function compileSeenObjects(grant: Grant, collection: string, paths: read
   return { sql: `SELECT ${paths.map((_, i) => `max(c${i})`).join(', ')}\nFROM ${source}`, params: binder.params }
 }
 
-/** An empty list says nothing: the type that it is stored with is that of a list that happened to be stored beside it. */
-const typeOf = (dynamic: string): string =>
-  `if(startsWith(dynamicType(${dynamic}), 'Array'), if(toJSONString(${dynamic}) = '[]', 'None', dynamicType(${dynamic})), dynamicType(${dynamic}))`
+/**
+ * A list is of what is in it. The type that it is stored with, or read from a text with, is one that lists beside it share: an
+ * empty one has that of another list, and one of booleans beside one of several kinds is `Array(Dynamic)`. Those may be of rows
+ * that the grant does not see.
+ */
+const typeOf = (dynamic: string): string => {
+  const kinds = `arraySort(arrayDistinct(arrayFilter(kind -> kind != 'None', arrayMap(x -> dynamicType(x), dynamicElement(${dynamic}, 'Array(Dynamic)')))))`
+  const mixed = `multiIf(empty(${kinds}), 'Array(Nullable(String))', length(${kinds}) = 1, concat('Array(Nullable(', ${kinds}[1], '))'), ${kinds} = ['Float64', 'Int64'], 'Array(Nullable(Float64))', 'Array(Dynamic)')`
+  return `multiIf(NOT startsWith(dynamicType(${dynamic}), 'Array'), dynamicType(${dynamic}), toJSONString(${dynamic}) = '[]', 'None', dynamicType(${dynamic}) = 'Array(Dynamic)', ${mixed}, dynamicType(${dynamic}))`
+}
 
 function valueOf(path: string, binder: Binder): string {
   const column = tableColumn(binder)(parseProperty(path, 'query'))
