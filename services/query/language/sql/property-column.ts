@@ -61,10 +61,10 @@ const columnOf = (segments: readonly string[], binder: Binder): Column =>
 const element = (dynamic: string, type: string): string => `dynamicElement(${dynamic}, '${type}')`
 /** Lists of one kind, however they are stored (see `compileSeenTypes`): of the two that are joined, one is empty. */
 const listOf = (dynamic: string, of: string): string =>
-  `arrayConcat(${element(dynamic, `Array(Nullable(${of}))`)}, ${amongOthers(dynamic, `dynamicElement(x, '${of}')`, [of])})`
+  `arrayConcat(${element(dynamic, `Array(Nullable(${of}))`)}, ${amongOthers(dynamic, element('x', of), [of])})`
 const numberList = (dynamic: string): string => {
   const float = (type: string): string => `arrayMap(x -> toFloat64(x), ${element(dynamic, `Array(Nullable(${type}))`)})`
-  const number = `coalesce(dynamicElement(x, 'Float64'), toFloat64(dynamicElement(x, 'Int64')))`
+  const number = `coalesce(${element('x', 'Float64')}, toFloat64(${element('x', 'Int64')}))`
   return `arrayConcat(${float('Float64')}, ${float('Int64')}, ${amongOthers(dynamic, number, ['Float64', 'Int64'])})`
 }
 
